@@ -1,0 +1,97 @@
+"""Writing files so that they are whole or absent, digests, and the room that is left on a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from prebake.errors import NoSpace
+
+__all__ = ["atomic_path", "check_space", "digest", "human_bytes", "sync_folder", "write_json", "write_text"]
+
+
+def digest(data: bytes | bytearray | memoryview) -> str:
+    """Return the XXH3-128 digest of bytes as 32 hexadecimal characters (for identity, not for security)."""
+    return xxhash.xxh3_128_hexdigest(data)
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``target``; on leaving, sync it to disk and move it over ``target``.
+
+    When the block raises, the temporary file is removed and ``target`` stays what it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with atomic_path(target) as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> target.read_text()
+    'whole'
+    """
+    target = Path(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a rename in ``folder`` survive a loss of power, on systems that can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_text(target: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(target: str | os.PathLike[str], value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    """Write indented JSON atomically; NaN and infinity are refused, for no other reader would take them."""
+    write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def human_bytes(count: float) -> str:
+    """Format a number of bytes: ``1.5 GB`` (powers of 1000, as disks are sold).
+
+    Examples
+    --------
+    >>> human_bytes(1_500_000_000)
+    '1.5 GB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def check_space(folder: str | os.PathLike[str], needed: int) -> None:
+    """Raise :class:`prebake.errors.NoSpace` when the disk under ``folder`` has less than ``needed`` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise NoSpace(
+            f"the disk of {folder} will not hold the pack",
+            expected=f"{human_bytes(needed)} free (pack and its parts while packing)",
+            got=f"{human_bytes(free)} free",
+            do="free some space, choose another disk with -o, or a smaller --size, or --codec zstd",
+        )

@@ -1,0 +1,60 @@
+"""Frozen hand-over objects: ids, paths and numbers, never pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Failure", "Sample"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One source photograph.
+
+    Parameters
+    ----------
+    id
+        Unique among the samples of one pack, always text. Where several sources go into one pack it starts with the
+        name of its source: ``aptos/0a09aa7356c0``.
+    root
+        Absolute path of the folder or archive (.zip, .tar) that holds the photograph.
+    member
+        Path of the photograph below the folder, or its member name in the archive; with ``/``, never with ``..``.
+    size
+        Encoded bytes.
+    stamp
+        Changes when the file does: for a folder its modification and change time, for an archive the checksum or
+        position of the member together with the modification time of the archive. Never stored in a pack.
+    label
+        The grade; ``None`` where there is none (a test set).
+    group
+        What must stay on one side of a split (the patient); ``None`` where unknown.
+    source
+        Name of the source dataset.
+    split
+        ``"train"``, ``"test"``, ... as published; empty where the source does not say.
+    """
+
+    id: str
+    root: str
+    member: str
+    size: int
+    stamp: str
+    label: float | None = None
+    group: str | None = None
+    source: str = ""
+    split: str = ""
+
+    @property
+    def path(self) -> str:
+        """``source/member``: names the photograph without telling where on this machine it lies."""
+        return f"{self.source}/{self.member}" if self.source else self.member
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One photograph that could not be baked: its id, its path (as :attr:`Sample.path`) and the reason, one line."""
+
+    id: str
+    path: str
+    reason: str
