@@ -1,5 +1,76 @@
-"""prebake: preprocess a folder of photographs once into one HDF5 file, then train and predict at hardware speed."""
+"""prebake: preprocess a folder of photographs once into one HDF5 file, then train and predict at hardware speed.
+
+>>> import prebake
+>>> pack = prebake.pack(["photographs/"], "pack.h5", recipe="ben")      # doctest: +SKIP
+>>> run = prebake.fit(["pack.h5"], "run")                                # doctest: +SKIP
+>>> prebake.predict(["run"], "test_images/").to_csv("predictions.csv")   # doctest: +SKIP
+
+The names below are the public ones. They are loaded at first use, so ``import prebake`` loads neither torch nor HDF5.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 from prebake.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from prebake.augment import Augment
+    from prebake.config import TrainConfig
+    from prebake.errors import PrebakeError
+    from prebake.loader import Loader, PackDataset
+    from prebake.packing import pack
+    from prebake.prediction import Predictions, predict
+    from prebake.recipe import Recipe
+    from prebake.report import write_report
+    from prebake.runs import Run
+    from prebake.store import Pack
+    from prebake.store import open_pack as open  # noqa: A004 - prebake.open, like gzip.open
+    from prebake.training import fit
+
+__all__ = [
+    "Augment",
+    "Loader",
+    "Pack",
+    "PackDataset",
+    "PrebakeError",
+    "Predictions",
+    "Recipe",
+    "Run",
+    "TrainConfig",
+    "__version__",
+    "fit",
+    "open",
+    "pack",
+    "predict",
+    "write_report",
+]
+
+_HOME = {
+    "Augment": "augment",
+    "Loader": "loader",
+    "Pack": "store",
+    "PackDataset": "loader",
+    "PrebakeError": "errors",
+    "Predictions": "prediction",
+    "Recipe": "recipe",
+    "Run": "runs",
+    "TrainConfig": "config",
+    "fit": "training",
+    "open": "store",
+    "pack": "packing",
+    "predict": "prediction",
+    "write_report": "report",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'prebake' has no attribute {name!r}")
+    module = importlib.import_module(f"prebake.{_HOME[name]}")
+    value = getattr(module, "open_pack" if name == "open" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

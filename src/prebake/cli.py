@@ -1,0 +1,313 @@
+"""The command line: each verb parses its options, makes one call and prints what came out of it. No logic lives here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from cyclopts import App, CycloptsError, Parameter
+
+from prebake import terminal
+from prebake.config import TrainConfig
+from prebake.errors import OptionError, PrebakeError
+from prebake.version import __version__
+
+__all__ = ["app", "main"]
+
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+Workers = Annotated[int | None, Parameter(name=["--workers", "-j"])]
+Layout = Literal["auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "ddr", "odir"]
+OnError = Literal["fail", "skip"]
+
+
+def _options_of(config: type[TrainConfig]) -> Any:  # noqa: ANN401 - a dataclass made here
+    """Make an option of every field of the configuration; one that is not given stays ``None``: the preset's value."""
+    kinds, presets = get_type_hints(config), {name: config.preset(name) for name in ("default", "kernel")}
+    fields = []
+    for field in dataclasses.fields(config):
+        if field.metadata.get("option", True):
+            default, kernel = (_shown(getattr(preset, field.name)) for preset in presets.values())
+            values = default if default == kernel else f"{default}, kernel: {kernel}"
+            parameter = Parameter(
+                help=f"{field.metadata['help']} [default: {values}]",
+                negative=f"--no-{field.name.replace('_', '-')}" if kinds[field.name] is bool else (),
+                show_default=False,
+            )
+            fields.append((field.name, Annotated[kinds[field.name] | None, parameter], dataclasses.field(default=None)))
+    return dataclasses.make_dataclass("TrainOptions", fields, frozen=True, namespace={"__module__": __name__})
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(f"{part:g}" for part in value)
+    return {True: "yes", False: "no", None: "all cores"}.get(value, str(value)) if not isinstance(value, float) else f"{value:g}"
+
+
+if TYPE_CHECKING:
+
+    @dataclasses.dataclass(frozen=True)
+    class TrainOptions:
+        """Every field of TrainConfig, each of them optional."""
+else:
+    TrainOptions = _options_of(TrainConfig)
+
+PRESET_VALUES = TrainOptions()
+EXAMPLES = """Start here:
+
+    prebake demo                            # the whole job, generated photographs
+    prebake pack FOLDER -o pack.h5          # a folder of yours, or a .zip or .tar
+    prebake train pack.h5 -o run
+    prebake predict run FOLDER -o predictions.csv
+"""
+
+
+def _command(usage: str) -> Any:  # noqa: ANN401 - cyclopts' own decorator
+    """Register a verb whose ``--help`` starts with this line."""
+    return app.command(usage=f"Usage: prebake {usage}", help_epilogue="")
+
+app = App(
+    name="prebake",
+    help="Preprocess photographs once into one HDF5 file; train, predict and report from it at the speed of the hardware.",
+    help_epilogue=EXAMPLES,
+    help_format="markdown",
+    version=__version__,
+    default_parameter=Parameter(negative=()),
+)
+
+
+@_command("pack SOURCE... -o OUT.h5 [OPTIONS]")
+def pack(
+    *sources: Path,
+    output: Output,
+    recipe: str = "kernel",
+    size: int = 256,
+    codec: Literal["auto", "raw", "zstd", "gzip"] = "auto",
+    labels: Path | None = None,
+    layout: Layout = "auto",
+    workers: Workers = None,
+    on_error: OnError = "fail",
+) -> None:
+    """Bake photographs into a pack (one HDF5 file): decode, crop and resize each of them once, in parallel.
+
+    Killed or interrupted, the same command goes on where it was. Run again, it bakes only what changed.
+
+    Parameters
+    ----------
+    sources
+        Folders, .zip or .tar files of photographs, or single photographs. Several sources become one pack; their ids
+        then start with the name of the source.
+    output
+        The pack to write, for example pack.h5.
+    recipe
+        What is done to a photograph: kernel (the published 2019 preprocessing, bit for bit), ben (today's best version
+        of it), crop (field of view, aspect kept, no colour change), graham (the 2015 winner), resize; or a function of
+        your own as package.module:function.
+    size
+        Side of the square baked images, in pixels.
+    codec
+        How images are stored: raw is the fastest to read, zstd the smallest that is still fast, gzip opens everywhere;
+        auto takes raw where the pack fits comfortably in memory, else zstd.
+    labels
+        The CSV with ids and labels, where it is not the one that lies with the photographs.
+    layout
+        How photographs and labels lie in the source; auto recognises the published datasets.
+    workers
+        Processes that bake; all cores without it.
+    on_error
+        When a photograph cannot be baked: fail (after all others are done, with a table of reasons) or skip (leave it
+        out and list it in the pack).
+    """
+    from prebake.packing import pack as run_pack
+
+    result = run_pack(
+        [str(source) for source in sources],
+        output,
+        recipe=recipe,
+        size=size,
+        codec=codec,
+        labels=labels,
+        layout=layout,
+        workers=workers,
+        on_error=on_error,
+    )
+    terminal.say(terminal.packed(result))
+
+
+@_command("info PACK [--json]")
+def info(pack: Path, *, json_: Annotated[bool, Parameter(name="--json")] = False) -> None:
+    """Tell what is in a pack: rows, size, recipe, codec, labels, failures.
+
+    Parameters
+    ----------
+    pack
+        The pack.
+    json_
+        Print JSON for scripts instead of a table.
+    """
+    from prebake.store import open_pack, summary
+
+    facts = summary(open_pack(pack))
+    terminal.say(json.dumps(facts, indent=2, ensure_ascii=False) if json_ else terminal.facts(facts))
+
+
+@_command("verify PACK")
+def verify(pack: Path) -> None:
+    """Check every checksum of a pack; name damaged images; exit code 1 if there are any.
+
+    Parameters
+    ----------
+    pack
+        The pack.
+    """
+    from prebake.store import verify_pack
+
+    opened = verify_pack(pack)
+    terminal.say(f"{pack}: all {len(opened):,} images and their columns are as they were written")
+
+
+@_command("show PACK [IDS...] -o GRID.png [--before SOURCE...]")
+def show(
+    pack: Path,
+    *ids: str,
+    output: Output,
+    before: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
+    count: int = 25,
+) -> None:
+    """Draw a grid of baked images with ids and labels into a PNG.
+
+    Parameters
+    ----------
+    pack
+        The pack.
+    ids
+        The images to draw; without them an even choice over all labels.
+    output
+        The PNG to write.
+    before
+        The sources the pack was made of: each image is drawn beside its photograph.
+    count
+        How many images to draw when no ids are given.
+    """
+    from prebake.show import save_grid
+
+    terminal.say(f"wrote {save_grid(pack, output, ids=ids or None, count=count, sources=before)}")
+
+
+@_command("train PACK... -o RUN [OPTIONS]")
+def train(
+    *packs: Path,
+    output: Output,
+    preset: Literal["kernel", "default"] = "default",
+    options: Annotated[TrainOptions, Parameter(name="*")] = PRESET_VALUES,
+) -> None:
+    """Train a model on one or several packs; everything it produces goes into one run folder.
+
+    Interrupted, the same command goes on where it was and ends with the same numbers. Every option below replaces one
+    value of the preset.
+
+    Parameters
+    ----------
+    packs
+        Packs made with the same recipe; several are trained on as one.
+    output
+        The run folder to write.
+    preset
+        kernel: the published 2019 training exactly. default: what the evidence favours today.
+    """
+    from prebake.training import fit
+
+    chosen = {name: value for name, value in vars(options).items() if value is not None}
+    run = fit([str(path) for path in packs], output, TrainConfig.preset(preset, **chosen))
+    terminal.say(terminal.trained(run))
+
+
+@_command("predict RUN... INPUT -o PREDICTIONS.csv [OPTIONS]")
+def predict(
+    *runs_and_input: Annotated[Path, Parameter(name="RUN... INPUT")],
+    output: Output,
+    submission: bool = False,
+    batch_size: int = 32,
+    device: str = "auto",
+    on_error: OnError = "fail",
+) -> None:
+    """Predict the grade of every photograph of INPUT with one run, or with the mean of several.
+
+    Parameters
+    ----------
+    runs_and_input
+        One or several run folders, then what to predict: a pack, a folder or archive, or one photograph.
+    output
+        The CSV to write: id_code, diagnosis, raw value.
+    submission
+        Write exactly the competition's two columns id_code,diagnosis.
+    batch_size
+        Images per step of the model.
+    device
+        cpu, cuda, cuda:1, ...; auto takes the GPU where there is one.
+    on_error
+        When a photograph cannot be read: fail (after all others are done) or skip (leave it out and say so).
+    """
+    from prebake.prediction import predict as run_predict
+
+    *runs, source = runs_and_input if len(runs_and_input) > 1 else (None, None)
+    if source is None:
+        raise OptionError("predict needs at least one run and one input", expected="prebake predict RUN... INPUT -o CSV")
+    predictions = run_predict(runs, source, batch_size=batch_size, device=device, on_error=on_error)
+    predictions.to_csv(output, submission=submission)
+    terminal.say(terminal.predicted(predictions, output))
+
+
+@_command("report RUN [-o PAGE.html]")
+def report(run: Path, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None) -> None:
+    """Write one self-contained HTML page about a run: curves, confusion matrix, kappa, worst errors, settings.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    output
+        The page to write; RUN/report.html without it.
+    """
+    from prebake.report import write_report
+
+    terminal.say(f"wrote {write_report(run, output)}")
+
+
+@_command("demo [-o FOLDER]")
+def demo(*, output: Output = Path("prebake-demo")) -> None:
+    """Run the whole job on generated photographs: pack, train, predict, report. Under three minutes on two cores.
+
+    Parameters
+    ----------
+    output
+        The folder to write everything into.
+    """
+    from prebake.demo import demo as run_demo
+
+    terminal.say(terminal.demonstrated(run_demo(output, say=terminal.say)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0 done, 1 a clear message, 2 wrong usage, 130 interrupted."""
+    try:
+        app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        return 2
+    except PrebakeError as error:
+        terminal.complain(str(error))
+        return 2 if isinstance(error, OptionError) else 1
+    except OSError as error:
+        terminal.complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        terminal.complain("interrupted; what is done is kept: give the same command again to go on")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

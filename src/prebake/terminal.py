@@ -1,0 +1,99 @@
+"""What commands print: plain text that reads well in a terminal, in a log and through a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from prebake.files import human_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from prebake.demo import Demonstration
+    from prebake.prediction import Predictions
+    from prebake.runs import Run
+    from prebake.store import Pack
+
+__all__ = ["complain", "demonstrated", "facts", "packed", "predicted", "say", "trained"]
+
+
+def say(text: str) -> None:
+    """Write a line to standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """Write an error to standard error, its first word in red on a terminal."""
+    plain = not sys.stderr.isatty() or "NO_COLOR" in os.environ
+    sys.stderr.write(f"{'error:' if plain else chr(27) + '[1;31merror:' + chr(27) + '[0m'} {text}\n")
+
+
+def facts(summary: Mapping[str, object], indent: str = "") -> str:
+    """Lay out nested facts as aligned ``name  value`` lines."""
+    width = max((len(name) for name in summary), default=0)
+    lines = []
+    for name, value in summary.items():
+        title = f"{indent}{name.replace('_', ' '):<{width}}"
+        if isinstance(value, Mapping) and value:
+            lines += [title.rstrip(), facts(value, indent + "  ")]
+        elif isinstance(value, list) and value:
+            lines += [title.rstrip(), *(f"{indent}  {_line(entry)}" for entry in value)]
+        else:
+            lines.append(f"{title}  {_shown(value)}")
+    return "\n".join(lines)
+
+
+def _line(entry: object) -> str:
+    return "  ".join(str(part) for part in entry.values()) if isinstance(entry, Mapping) else str(entry)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value in (None, "", [], {}) else str(value)
+
+
+def packed(pack: Pack, output: Path) -> str:
+    """Sum up a finished pack in two lines: what it holds, and what can be done with it."""
+    height, width, _ = pack.shape
+    recipe = pack.recipe.name if pack.recipe is not None else "unknown"
+    lines = [
+        f"{output}: {len(pack):,} images {height}x{width}, recipe {recipe}, {pack.codec}, "
+        f"{human_bytes(output.stat().st_size)}, verified",
+    ]
+    if pack.failures:
+        lines.append(f"{len(pack.failures):,} photographs could not be baked; they are listed by: prebake info {output}")
+    lines.append(f"next: prebake show {output} -o grid.png    prebake train {output} -o run")
+    return "\n".join(lines)
+
+
+def trained(run: Run) -> str:
+    """Sum up a finished run: its best epoch and what can be done with it."""
+    best = run.best()
+    return (
+        f"{run.path}: best of {len(run.metrics())} epochs is epoch {best['epoch']:.0f}, validation loss "
+        f"{best['val_loss']:.4f}, kappa {best['val_kappa']:.3f}\n"
+        f"next: prebake report {run.path}    prebake predict {run.path} PHOTOGRAPHS -o predictions.csv"
+    )
+
+
+def predicted(predictions: Predictions, output: Path) -> str:
+    """Sum up predictions: how many of each grade, and what could not be read."""
+    table = predictions.table()
+    counts = table["diagnosis"].value_counts().sort_index()
+    lines = [f"{output}: {len(table):,} photographs; " + ", ".join(f"grade {g}: {n:,}" for g, n in counts.items())]
+    if predictions.failures:
+        lines.append(f"{len(predictions.failures):,} photographs could not be read:")
+        lines += [f"  - {failure.id}  ({failure.path}): {failure.reason}" for failure in predictions.failures]
+    return "\n".join(lines)
+
+
+def demonstrated(result: Demonstration) -> str:
+    """Say where the results of the demonstration lie."""
+    return f"open this in a browser: {result.report}"
