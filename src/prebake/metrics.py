@@ -78,7 +78,7 @@ def grade(raw: npt.ArrayLike, thresholds: Sequence[float] = DEFAULT_THRESHOLDS) 
 def quadratic_weighted_kappa(y: npt.ArrayLike, p: npt.ArrayLike) -> float:
     """Agreement of grades with labels beyond chance; a miss counts by the square of its distance (Cohen, 1968).
 
-    1 is perfect agreement, 0 is what constant or random answers reach. scikit-learn's ``cohen_kappa_score`` with
+    1 is perfect agreement, 0 is what constant or random answers reach. It is scikit-learn's ``cohen_kappa_score`` with
     every grade from the lowest to the highest given to it: left to itself it takes the distance between grades as the
     distance between their ranks, wrong where a grade in between occurs in neither column.
 
