@@ -1,0 +1,174 @@
+"""The steps that recipes are made of: frozen, versioned, with a JSON identity.
+
+A step's version goes up whenever its pixels change; a recipe with another version of a step is another recipe.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import cv2
+import numpy as np
+
+from prebake import fundus
+from prebake.errors import RecipeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["STEPS", "Call", "Decode", "Photo", "Resize", "Step", "SubtractAverage", "ToleranceCrop", "find_function"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A photograph on its way through the steps.
+
+    Parameters
+    ----------
+    image
+        uint8 (H, W, 3), RGB.
+    to_source
+        float64 (2, 3): maps coordinates of the image to those of the photograph.
+    """
+
+    image: NDArray[np.uint8]
+    to_source: NDArray[np.float64] = field(default_factory=lambda: np.eye(2, 3))
+
+    def moved(self, image: NDArray[np.uint8], scale: tuple[float, float], offset: tuple[float, float]) -> Photo:
+        """Return the next state: x of the new image lies at ``scale * x + offset`` in this one."""
+        matrix = self.to_source.copy()
+        matrix[:, 2] += matrix[:, :2] @ np.asarray(offset, np.float64)
+        matrix[:, :2] *= np.asarray(scale, np.float64)
+        return Photo(image, matrix)
+
+
+class Step:
+    """One deterministic step of a recipe. Subclasses are frozen dataclasses and listed in :data:`STEPS`."""
+
+    NAME: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Do the step for a recipe of ``size`` pixels."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Decode(Step):
+    """How the photograph is decoded; always the first step.
+
+    Parameters
+    ----------
+    oversampling
+        0: whole, bit for bit as OpenCV does. Else a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long
+        as each pixel of the result is made from at least so many by so many pixels.
+    """
+
+    NAME: ClassVar[str] = "decode"
+    oversampling: float = 0.0
+
+    def run(self, photo: Photo, size: int) -> Photo:  # noqa: ARG002
+        """Do nothing: the photograph is decoded already."""
+        return photo
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Step):
+    """Call a function of the user's: uint8 (H, W, 3) RGB -> uint8 (size, size, 3) RGB.
+
+    Parameters
+    ----------
+    function
+        ``package.module:qualified.name``.
+    release
+        The user's own version of it.
+    """
+
+    NAME: ClassVar[str] = "call"
+    function: str
+    release: str
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Call it and check what comes back. Where its pixels come from is not known: the geometry is NaN."""
+        result = find_function(self.function)(photo.image)
+        found = f"{getattr(result, 'dtype', type(result).__name__)} {getattr(result, 'shape', '')}".strip()
+        if not isinstance(result, np.ndarray) or result.dtype != np.uint8 or result.shape != (size, size, 3):
+            expected = f"an array uint8 ({size}, {size}, 3), RGB"
+            raise RecipeError(
+                f"the recipe function {self.function} returned something else", expected=expected, got=found
+            )
+        return Photo(np.ascontiguousarray(result), np.full((2, 3), np.nan))
+
+
+def find_function(name: str) -> Callable[[NDArray[np.uint8]], Any]:
+    """Import ``package.module:qualified.name``."""
+    module, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        do = "make its module importable, for example PYTHONPATH=. prebake ..."
+        raise RecipeError(f"the recipe function {name} cannot be imported", got=str(error), do=do) from error
+    if not callable(found):
+        raise RecipeError(f"{name} is not a function", got=type(found).__name__)
+    return found  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class ToleranceCrop(Step):
+    """Drop dark rows and columns: :func:`prebake.fundus.tolerance_crop`."""
+
+    NAME: ClassVar[str] = "tolerance_crop"
+    tolerance: int = 7
+
+    def run(self, photo: Photo, size: int) -> Photo:  # noqa: ARG002
+        """Crop; where rows are spliced the geometry is that of the longest run."""
+        crop, offset = fundus.tolerance_crop(photo.image, self.tolerance)
+        return photo.moved(crop, (1, 1), offset)
+
+
+_INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+
+
+@dataclass(frozen=True, slots=True)
+class Resize(Step):
+    """Resize to size x size pixels, whatever the aspect."""
+
+    NAME: ClassVar[str] = "resize"
+    interpolation: str = "area"
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in _INTERPOLATIONS:
+            got = repr(self.interpolation)
+            raise RecipeError("step resize: unknown interpolation", expected=" or ".join(_INTERPOLATIONS), got=got)
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Resize with OpenCV's convention: x goes to (x + 0.5) * scale - 0.5."""
+        return resized(photo, size, self.interpolation)
+
+
+def resized(photo: Photo, size: int, interpolation: str) -> Photo:
+    """Resize a photo to size x size pixels; ``area`` averages where it shrinks and is linear where it enlarges."""
+    height, width = photo.image.shape[:2]
+    image = cv2.resize(photo.image, (size, size), interpolation=_INTERPOLATIONS[interpolation])
+    scale = (width / size, height / size)
+    return photo.moved(image, scale, (scale[0] / 2 - 0.5, scale[1] / 2 - 0.5))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class SubtractAverage(Step):
+    """Subtract the local average: :func:`prebake.fundus.subtract_average`, sigma in pixels."""
+
+    NAME: ClassVar[str] = "subtract_average"
+    sigma: float = 10.0
+
+    def run(self, photo: Photo, size: int) -> Photo:  # noqa: ARG002
+        """Subtract."""
+        return Photo(fundus.subtract_average(photo.image, self.sigma), photo.to_source)
+
+
+STEPS: dict[str, type[Step]] = {step.NAME: step for step in (Decode, Call, ToleranceCrop, Resize, SubtractAverage)}
