@@ -3,7 +3,7 @@
 ========================  ==============================================================================
 ``run.json``              format, state, model, packs, input, thresholds, best epoch, versions, counts, seconds
 ``config.json``           the :class:`~prebake.config.TrainConfig`
-``recipe.json``           the recipe the packs were baked with, and any photograph to predict must be
+``recipe.json``           the recipe the packs were baked with (absent where they do not tell it)
 ``split.csv``             id_code, pack, label, group, part (``train`` or ``val``)
 ``metrics.csv``           one row an epoch: epoch, train_loss, val_loss, val_kappa, val_mae, lr, seconds
 ``best.safetensors``      weights of the best epoch; ``last.safetensors`` of the last
@@ -31,8 +31,9 @@ import numpy as np
 import pandas as pd
 
 from prebake.config import TrainConfig
-from prebake.errors import OptionError, RunError
+from prebake.errors import OptionError, RecipeError, RunError
 from prebake.files import atomic_path, write_json, write_text
+from prebake.recipe import Recipe
 from prebake.version import __version__
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Run:
     Examples
     --------
     >>> run = Run("run")                              # doctest: +SKIP
-    >>> run.complete, run.info["best"]["val_kappa"]   # doctest: +SKIP
+    >>> run.complete, run.best()["val_kappa"]         # doctest: +SKIP
     (True, 0.83)
     """
 
@@ -121,11 +122,6 @@ class Run:
         """Whether training has ended."""
         return bool(self.info["state"] == "complete")
 
-    @property
-    def recipe_digest(self) -> str:
-        """Digest of the recipe, as the packs carry it."""
-        return str(self.info.get("recipe_digest", ""))
-
     @cached_property
     def config(self) -> TrainConfig:
         """What the training was told."""
@@ -135,9 +131,14 @@ class Run:
             raise RunError(f"{self.path / CONFIG} cannot be used: {error}") from error
 
     @cached_property
-    def recipe(self) -> dict[str, Any]:
-        """The recipe as JSON; :class:`prebake.recipe.Recipe` makes one of it."""
-        return self._json(RECIPE)
+    def recipe(self) -> Recipe | None:
+        """The recipe the packs were baked with; ``None`` where they do not tell it (files of the 2019 kernel)."""
+        if not (self.path / RECIPE).exists():
+            return None
+        try:
+            return Recipe.from_dict(self._json(RECIPE))
+        except RecipeError as error:
+            raise RunError(f"{self.path / RECIPE} cannot be used: {error}") from error
 
     @property
     def weights(self) -> Path:
@@ -165,6 +166,14 @@ class Run:
                 f"{path} leads out of the run folder", got=f"a link to {path.resolve()}", do="copy the file in"
             )
         return path
+
+    def best(self) -> dict[str, float]:
+        """Return the row of :meth:`metrics` of the best epoch."""
+        table = self.metrics()
+        rows = table[table["epoch"] == self.info.get("best_epoch")]
+        if len(rows) != 1:
+            raise RunError(f"{self.path / METRICS} has no epoch {self.info.get('best_epoch')}, the best of {INFO}")
+        return {str(name): float(value) for name, value in rows.iloc[0].items()}
 
     def split(self) -> pd.DataFrame:
         """Return every labelled row: id_code, pack, label, group, part."""
@@ -259,9 +268,9 @@ class RunWriter:
         """Write ``config.json``."""
         write_json(self.path / CONFIG, config.to_dict())
 
-    def write_recipe(self, recipe: Mapping[str, Any]) -> None:
+    def write_recipe(self, recipe: Recipe) -> None:
         """Write ``recipe.json``."""
-        write_json(self.path / RECIPE, dict(recipe))
+        write_json(self.path / RECIPE, recipe.to_dict())
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Write ``run.json``; format and version of prebake are added."""
