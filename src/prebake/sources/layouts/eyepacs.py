@@ -1,0 +1,42 @@
+"""EyePACS 2015: ``trainLabels.csv`` (``image,level``), ``train/<patient>_left.jpeg``; ``retinopathy_solution.csv`` for ``test/``.
+
+Two eyes of a patient are one group: their grades agree so well that a split between them leaks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from prebake.sources.layouts.base import Layout
+from prebake.sources.tables import Row, Table
+
+__all__ = ["LAYOUT"]
+
+_EYE = re.compile(r"([0-9]+)_(?:left|right)(?:\.\w+)?", re.IGNORECASE)
+
+
+def _fits(table: Table) -> bool:
+    name = table.find("image")
+    return (
+        name is not None
+        and "level" in table.columns
+        and bool(table.lines)
+        and _eye(table.lines[0][1][name]) is not None
+    )
+
+
+def _eye(name: str) -> re.Match[str] | None:
+    return _EYE.fullmatch(PurePosixPath(name).name)
+
+
+def _rows(table: Table) -> Iterator[Row]:
+    name, label = table.columns.index("image"), table.columns.index("level")
+    split = "test" if "solution" in table.name.casefold() else ""
+    for line, cells in table.lines:
+        eye = _eye(cells[name])
+        yield Row(table, line, cells[name], label=cells[label], group=eye[1] if eye else None, split=split)
+
+
+LAYOUT = Layout("eyepacs", "trainLabels.csv with the columns image (such as 10_left), level", _fits, _rows)

@@ -1,0 +1,340 @@
+"""From what the user names to a list of samples: list, choose the layout, read the tables, resolve, report."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from prebake.errors import OptionError, SourceError, TableError
+from prebake.records import Sample
+from prebake.sources.containers import SHEET_SUFFIXES, File, Listing, list_source
+from prebake.sources.layouts import FOLDER, PUBLISHED, Layout
+from prebake.sources.layouts.folder import find_label
+from prebake.sources.matching import Photographs, Resolved, resolve
+from prebake.sources.plain import plain_samples
+from prebake.sources.reading import read_member
+from prebake.sources.tables import Table, parse_table, split_in
+
+__all__ = ["LAYOUTS", "Survey", "scan", "survey"]
+
+LAYOUTS = ("auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "ddr", "odir")
+
+_BY_NAME = {layout.name: layout for layout in (*PUBLISHED, FOLDER)}
+_MOST_TABLES = 100
+_ORDER = ("train", "val", "test", "")
+
+_log = logging.getLogger("prebake.sources")
+
+Source = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What :func:`survey` found.
+
+    Parameters
+    ----------
+    samples
+        The samples, as :func:`scan` returns them.
+    layouts
+        The layout of each source, by the name of the source.
+    unlisted
+        ``source/member`` of every photograph that lies in a source, but that no row of its tables names: left out.
+    notes
+        What the user should know although nothing is wrong, one line each.
+    """
+
+    samples: tuple[Sample, ...]
+    layouts: Mapping[str, str]
+    unlisted: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def scan(sources: Source | Sequence[Source], *, labels: Source | None = None, layout: str = "auto") -> list[Sample]:
+    """List the photographs of one or several sources, with labels, groups and splits.
+
+    What the user should know although nothing is wrong (photographs that no table names, samples without label,
+    tables that were not read) is logged as a warning of the logger ``prebake.sources``; :func:`survey` returns it.
+
+    Parameters
+    ----------
+    sources
+        Folders, .zip or plain .tar archives, or single photographs. With one source the ids are bare; with several
+        each id (and group) starts with the name of its source, which is the name of the folder or archive
+        (``aptos/0a09aa7356c0``; ``NAME-2`` for a second one called the same). Where the splits of a source repeat ids,
+        the split comes before the id (``train/IDRiD_001``).
+    labels
+        A CSV to use instead of the tables in the sources. With several sources it names a photograph by its bare
+        id, when only one source has it, or as ``source/id``.
+    layout
+        One of :data:`LAYOUTS`; ``"auto"`` tells them by the columns of the tables. A folder whose tables fit no
+        layout, or that has none, packs unlabelled, unless its photographs lie in sub-folders called 0, 1, 2, ...:
+        then these are the labels.
+
+    Returns
+    -------
+    list of Sample
+        In the order of the table (``train`` before ``val`` before ``test``), else in natural order of the paths.
+
+    Raises
+    ------
+    OptionError
+        ``layout`` is unknown, or no source is named.
+    SourceError
+        A source or table cannot be read, holds no photographs, or is ambiguous.
+    TableError
+        Rows and photographs do not fit together: duplicate and empty ids, ids that lead out of the source, labels
+        that are no numbers, photographs that are missing or that have the same name. All at once.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "0709652336e2.png").write_bytes(b"...")
+    >>> _ = (folder / "train.csv").write_text("id_code,diagnosis\\n0709652336e2,2\\n")
+    >>> [(sample.id, sample.label) for sample in scan(folder)]
+    [('0709652336e2', 2.0)]
+    """
+    found = survey(sources, labels=labels, layout=layout)
+    for note in found.notes:
+        _log.warning("%s", note)
+    return list(found.samples)
+
+
+def survey(sources: Source | Sequence[Source], *, labels: Source | None = None, layout: str = "auto") -> Survey:
+    """Do what :func:`scan` does and return what else there is to know; parameters and errors as there."""
+    if layout not in LAYOUTS:
+        raise OptionError(f"unknown layout {layout!r}", expected=" | ".join(LAYOUTS))
+    paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    if not paths:
+        raise OptionError("no source is named", expected="a folder, a .zip, a plain .tar, or a photograph")
+    listings = [_list_photographs(path) for path in paths]
+    names = _unique_names(paths)
+    photographs = Photographs(listings, names)
+    if labels is None:
+        surveyed = [_own_tables(listing, source, photographs, layout) for source, listing in enumerate(listings)]
+    else:
+        surveyed = [_given_table(Path(labels), photographs, layout)]
+    problems = [problem for part in surveyed for problem in part.problems]
+    samples = tuple(sample for part in surveyed for sample in part.samples)
+    problems += _repeated_ids(samples)
+    if problems:
+        raise TableError(
+            f"the photographs of {', '.join(map(str, paths))} and their labels do not fit together",
+            problems,
+            do="correct the table, or name a corrected copy with --labels",
+        )
+    unlisted = tuple(member for part in surveyed for member in part.unlisted)
+    notes = [note for part in surveyed for note in part.notes]
+    notes += [*_unlisted_notes(names, unlisted), *_unlabelled_notes(names, samples)]
+    layouts = {name: surveyed[min(i, len(surveyed) - 1)].layout for i, name in enumerate(names)}
+    return Survey(samples, layouts, unlisted, tuple(notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A survey of the sources that one set of tables speaks of."""
+
+    layout: str
+    samples: Sequence[Sample]
+    problems: Sequence[str] = ()
+    unlisted: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def _list_photographs(path: Source) -> Listing:
+    listing = list_source(path)
+    if not listing.photographs:
+        archives = listing.root if Path(listing.root).is_file() else f"{listing.root}/*.zip"
+        raise SourceError(
+            f"there are no photographs in {path}",
+            expected="files such as .jpg, .png, .tif, in any sub-folder",
+            do=f"name the folder or archive that holds them (inside archives: name these, for example {archives})",
+        )
+    return listing
+
+
+def _unique_names(paths: Sequence[Source]) -> list[str]:
+    """Name sources after folder or archive; refuse the same one twice."""
+    names: list[str] = []
+    real: dict[str, Source] = {}
+    for path in paths:
+        if (other := real.setdefault(os.path.realpath(path), path)) is not path:
+            raise SourceError(f"{path} is named twice", got=f"{other} and {path}", do="name each source once")
+        absolute = Path(os.path.abspath(path))
+        base = (absolute.name if absolute.is_dir() else absolute.stem) or "root"
+        name, count = base, 1
+        while name in names:
+            count += 1
+            name = f"{base}-{count}"
+        names.append(name)
+    return names
+
+
+# -- tables that lie in the source ------------------------------------------------------------------------------------
+
+
+def _own_tables(listing: Listing, source: int, photographs: Photographs, layout: str) -> _Part:
+    tables = _read_tables(listing)
+    chosen, mine = _choose(listing, tables, layout)
+    name = photographs.names[source]
+    unread = [
+        table.name for table in tables if table not in mine and not any(_pairs([table], one) for one in PUBLISHED)
+    ]
+    unread += [sheet.member for sheet in listing.sheets]
+    notes = [
+        f"{name}: {_some(unread)} not read: no layout fits; save spreadsheets as CSV, name the one to use with --labels"
+    ]
+    if not mine:
+        several = len(photographs.names) > 1
+        samples, problems = plain_samples(listing, name, f"{name}/" if several else "")
+        return _Part(FOLDER.name, samples, problems, notes=notes if unread else ())
+    alone = Photographs([listing], [name])
+    found = resolve([row for table in mine for row in chosen.rows(table)], alone, _pairs(tables, chosen))
+    if len(photographs.names) > 1:
+        found.samples = [_prefixed(sample, name) for sample in found.samples]
+    return _part(found, alone, chosen, notes if unread else ())
+
+
+def _prefixed(sample: Sample, name: str) -> Sample:
+    return replace(sample, id=f"{name}/{sample.id}", group=f"{name}/{sample.group}" if sample.group else None)
+
+
+def _read_tables(listing: Listing) -> list[Table]:
+    """Read what may be a table of labels: every CSV, and text files whose names tell a split (DDR's)."""
+    files = [file for file in listing.tables if _may_be_labels(file.member)]
+    if len(files) > _MOST_TABLES:
+        raise SourceError(
+            f"{listing.root} holds {len(files)} tables", do="name the one with the labels: --labels FILE.csv"
+        )
+    tables = [parse_table(file.member, _bytes_of(listing, file), folder=file.member.split("/")[:-1]) for file in files]
+    return sorted(tables, key=lambda table: _ORDER.index(table.split))
+
+
+def _may_be_labels(member: str) -> bool:
+    path = PurePosixPath(member.casefold())
+    return "submission" not in path.name and (path.suffix != ".txt" or bool(split_in(path.stem)))
+
+
+def _bytes_of(listing: Listing, file: File) -> bytes:
+    return read_member(listing.root, file.member, file.size, file.stamp, os.path.join(listing.root, file.member))
+
+
+def _choose(listing: Listing, tables: Sequence[Table], layout: str) -> tuple[Layout, list[Table]]:
+    """Return the layout and those of its tables to read: none for a folder without labels."""
+    if layout == "auto":
+        fitting = {one: [table for table in tables if _layout_of(table) is one] for one in (*PUBLISHED, FOLDER)}
+        fitting = {one: found for one, found in fitting.items() if found}
+        if len(fitting) > 1:
+            raise SourceError(
+                f"{listing.root} holds tables of several layouts",
+                got="; ".join(f"{found[0].name} ({one.name})" for one, found in fitting.items()),
+                do="choose with --layout or --labels, or name each data set as a source of its own",
+            )
+        chosen, mine = next(iter(fitting.items()), (FOLDER, []))
+    else:
+        chosen = _BY_NAME[layout]
+        mine = [table for table in tables if chosen.fits(table)]
+        if not mine and chosen is not FOLDER:
+            raise SourceError(
+                f"{listing.root} is not of the layout {layout}",
+                expected=chosen.needs,
+                got=_some([f"{table.name} ({', '.join(filter(None, table.header))})" for table in tables])
+                or "no table",
+                do="leave --layout out, or name the table with --labels",
+            )
+    claims: dict[tuple[str, tuple[str, ...] | None], Table] = {}
+    for table in mine:
+        if (twin := claims.setdefault((table.split, table.folder), table)) is not table:
+            raise SourceError(
+                f"{listing.root} holds two tables for the same photographs: {twin.name} and {table.name}",
+                do="name the one to use with --labels",
+            )
+    return chosen, mine
+
+
+def _layout_of(table: Table) -> Layout | None:
+    return next((layout for layout in (*PUBLISHED, FOLDER) if layout.fits(table)), None)
+
+
+def _pairs(tables: Iterable[Table], layout: Layout) -> dict[str, str]:
+    """Return the groups that tables of pairs tell, for a layout that has such."""
+    read = layout.pairs
+    return {} if read is None else {name: group for table in tables for name, group in (read(table) or {}).items()}
+
+
+# -- a table that the user names --------------------------------------------------------------------------------------
+
+
+def _given_table(path: Path, photographs: Photographs, layout: str) -> _Part:
+    if path.suffix.casefold() in SHEET_SUFFIXES:
+        raise SourceError(f"{path} is a spreadsheet", do="open it, save it as CSV (UTF-8), and name that with --labels")
+    try:
+        table = parse_table(str(path), path.read_bytes())
+    except OSError as error:
+        raise SourceError(f"cannot read the labels in {path}: {error.strerror or error}") from error
+    chosen = _layout_of(table) if layout == "auto" else _BY_NAME[layout]
+    if chosen is None or not chosen.fits(table):
+        raise SourceError(
+            f"{path} is not a table of labels",
+            expected=(chosen or FOLDER).needs,
+            got=", ".join(table.header) or "no header",
+            do="rename its columns in a copy",
+        )
+    if chosen is FOLDER and find_label(table) is None:
+        raise SourceError(f"{path} has no column of labels", expected=chosen.needs, got=", ".join(table.header))
+    beside = (one for listing in photographs.listings for one in _read_tables(listing)) if chosen.pairs else ()
+    pairs = _pairs(beside, chosen)
+    return _part(resolve(list(chosen.rows(table)), photographs, pairs), photographs, chosen, ())
+
+
+def _part(found: Resolved, photographs: Photographs, layout: Layout, notes: Sequence[str]) -> _Part:
+    unlisted = [
+        f"{name}/{file.member}"
+        for source, (name, listing) in enumerate(zip(photographs.names, photographs.listings, strict=True))
+        for file in listing.photographs
+        if (source, file.member) not in found.used
+    ]
+    return _Part(layout.name, found.samples, found.problems, unlisted, notes)
+
+
+# -- what the user should know ----------------------------------------------------------------------------------------
+
+
+def _some(names: Sequence[str]) -> str:
+    """Join a few names: ``a, b, c and 7 more``."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _unlisted_notes(names: Sequence[str], unlisted: Sequence[str]) -> list[str]:
+    notes = []
+    for name in names:
+        mine = [member for member in unlisted if member.startswith(f"{name}/")]
+        if mine:
+            notes.append(f"{name}: {len(mine)} photographs that no table names are left out: {_some(mine)}")
+    return notes
+
+
+def _unlabelled_notes(names: Sequence[str], samples: Sequence[Sample]) -> list[str]:
+    notes = []
+    for name in names:
+        missing = [sample for sample in samples if sample.source == name and sample.label is None]
+        total = sum(sample.source == name for sample in samples)
+        if 0 < len(missing) < total:
+            ids = _some([sample.id for sample in missing])
+            notes.append(
+                f"{name}: {len(missing)} of {total} photographs have no label; training leaves them out: {ids}"
+            )
+    return notes
+
+
+def _repeated_ids(samples: Sequence[Sample]) -> list[str]:
+    first: dict[str, Sample] = {}
+    return [
+        f"{sample.id}: {first[sample.id].path} and {sample.path} have the same id"
+        for sample in samples
+        if first.setdefault(sample.id, sample) is not sample
+    ]
