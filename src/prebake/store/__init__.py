@@ -1,0 +1,20 @@
+"""Packs on disk: one standard HDF5 file, written in order, read without HDF5 in the way."""
+
+from prebake.store.codecs import CODECS, choose_codec
+from prebake.store.layout import FORMAT_VERSION, Header, Row
+from prebake.store.merge import merge_packs
+from prebake.store.reader import Pack, open_pack, verify_pack
+from prebake.store.writer import PackWriter
+
+__all__ = [
+    "CODECS",
+    "FORMAT_VERSION",
+    "Header",
+    "Pack",
+    "PackWriter",
+    "Row",
+    "choose_codec",
+    "merge_packs",
+    "open_pack",
+    "verify_pack",
+]
