@@ -272,7 +272,9 @@ def _group_contents(labels: Floats, grades: Floats, groups: Sequence[str] | None
     cells = ((labels - low) * side + (grades - low)).astype(np.int64)
     if groups is None or not any(groups):
         present, times = np.unique(cells, return_counts=True)
-        return np.eye(side * side, dtype=np.int64)[present], times.astype(np.int64)
+        contents = np.zeros((len(present), side * side), dtype=np.int64)
+        contents[np.arange(len(present)), present] = 1
+        return contents, times.astype(np.int64)
     if len(groups) != len(cells):
         raise OptionError("the groups do not fit the labels", expected=f"{len(cells)} groups", got=len(groups))
     own = [("group", name) if name else ("row", index) for index, name in enumerate(groups)]
