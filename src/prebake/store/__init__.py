@@ -4,6 +4,7 @@ from prebake.store.codecs import CODECS, choose_codec
 from prebake.store.layout import FORMAT_VERSION, Header, Row
 from prebake.store.merge import merge_packs
 from prebake.store.reader import Pack, open_pack, verify_pack
+from prebake.store.summary import summary
 from prebake.store.writer import PackWriter
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "choose_codec",
     "merge_packs",
     "open_pack",
+    "summary",
     "verify_pack",
 ]

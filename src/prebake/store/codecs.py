@@ -108,14 +108,14 @@ class Gzip:
 
     def encode(self, image: Pixels) -> bytes:
         """Return one zlib stream."""
-        return zlib.compress(image, self.level)
+        return zlib.compress(image.data, self.level)
 
     def decode(self, data: Pixels, out: Pixels) -> bool:
         """Decode the stream; its own checksum (Adler-32) is checked on the way."""
         stream = zlib.decompressobj()
         try:
             # One byte more than fits is asked for, so that a stream which is too long shows, and a bomb stays small.
-            pixels = stream.decompress(data, out.nbytes + 1)
+            pixels = stream.decompress(data.data, out.nbytes + 1)
         except zlib.error:
             return False
         if len(pixels) != out.nbytes or not stream.eof:

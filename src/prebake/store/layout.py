@@ -10,14 +10,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from prebake.errors import PackError, PackFormatError
 from prebake.store.codecs import codec_named
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["COLUMNS", "FAILURE_COLUMNS", "FORMAT", "FORMAT_VERSION", "Column", "Header", "Row"]
 
@@ -97,7 +99,7 @@ class Header:
     codec
         ``"raw"``, ``"zstd"`` or ``"gzip"``.
     extra
-        Free text by name, such as ``codec_reason``. It is part of the file's bytes: nothing that differs from run to run.
+        Free text by name, such as ``codec_reason``. Part of the file's bytes: nothing that differs from run to run.
     """
 
     recipe_json: str
@@ -184,7 +186,7 @@ class Row:
                 raise PackError(f"{self.id}: {name} is out of range", expected=f"0 to {limit - 1}", got=value)
 
 
-def canonical_json(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
+def canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 

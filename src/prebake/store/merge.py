@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prebake.errors import PackDamaged, PackError, PackFormatError
-from prebake.records import Failure
 from prebake.store import layout
 from prebake.store.checksums import checksum
 from prebake.store.reader import Pack
 from prebake.store.writer import PackFile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from prebake.records import Failure
 
 __all__ = ["merge_packs"]
 

@@ -1,41 +1,38 @@
-"""Read packs at the speed of memory: the file is mapped, images are copied or decoded straight into the caller's buffer."""
+"""Read packs at the speed of memory: the file is mapped, images are copied or decoded into the caller's buffer."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import operator
-import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from prebake.errors import PackDamaged, PackError, PackFormatError
-from prebake.progress import Progress
-from prebake.records import Failure
+from prebake.errors import PackDamaged, PackError
+from prebake.progress import Progress, progress
 from prebake.store import layout
 from prebake.store.checksums import checksum
-from prebake.store.structure import HDF5_ERRORS, Structure, read_structure, read_through_hdf5
+from prebake.store.columns import Columns
+from prebake.store.fallback import read_through_hdf5
+from prebake.store.structure import HDF5_ERRORS, Structure, read_structure
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import os
+    from types import TracebackType
 
     from prebake.recipe import Recipe
 
 __all__ = ["Pack", "open_pack", "verify_pack"]
 
 Pixels = NDArray[np.uint8]
-NEAREST_OF = 2000  # ids that are looked through for the one that was meant
 
 
-class Pack:
+class Pack(Columns):
     """A pack that is open for reading.
 
     No HDF5 handle is alive once it is constructed: threads may read the same pack at once, a process may fork, and a
@@ -66,23 +63,21 @@ class Pack:
 
     Examples
     --------
-    >>> pack = Pack(example_pack())
-    >>> len(pack), pack.shape, pack.ids[:2]
-    (3, (8, 8, 3), ['img0', 'img1'])
-    >>> pack["img1"].dtype, pack.read([0, 2]).shape
-    (dtype('uint8'), (2, 8, 8, 3))
+    >>> pack = Pack("pack.h5")                              # doctest: +SKIP
+    >>> len(pack), pack.shape, pack.ids[0]                  # doctest: +SKIP
+    (3662, (256, 256, 3), '000c1434d8d7')
+    >>> pack["000c1434d8d7"].dtype, pack.read([0, 2]).shape  # doctest: +SKIP
+    (dtype('uint8'), (2, 256, 256, 3))
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).absolute()
-        self._structure: Structure | None = read_structure(self.path)
-        structure = self._structure
+        absolute = Path(path).absolute()
+        structure = read_structure(absolute)
+        super().__init__(absolute, structure.shape, structure.ids, structure.columns)
+        self._structure: Structure | None = structure
+        self._attributes = structure.attributes
         self.shape: layout.Shape = structure.shape[1:]
         self.codec = structure.codec.name if structure.codec else "hdf5"
-        self._rows = structure.shape[0]
-        self.columns, self._attributes = structure.columns, structure.attributes
-        for array in self.columns.values():
-            array.flags.writeable = False
 
     def __len__(self) -> int:
         return self._rows
@@ -94,7 +89,7 @@ class Pack:
     def __reduce__(self) -> tuple[Callable[[str, str], Pack], tuple[str, str]]:
         return _reopen, (str(self.path), self._attributes.get("columns_digest", ""))
 
-    def __enter__(self) -> Pack:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -105,8 +100,6 @@ class Pack:
     def close(self) -> None:
         """Let go of the file; columns that were read stay usable, images do not."""
         self._structure = None
-
-    # ---------------------------------------------------------------- images
 
     def __getitem__(self, key: SupportsIndex | str) -> Pixels:
         """Return a copy of one image, uint8 (H, W, C), by position (negative ones count from the end) or by id."""
@@ -122,6 +115,13 @@ class Pack:
     def __contains__(self, name: object) -> bool:
         """Tell whether there is an image with this id."""
         return name in self._index
+
+    def row(self, index: SupportsIndex) -> int:
+        """Return a position as a number from 0 to N - 1; negative ones count from the end."""
+        row = operator.index(index)
+        if not -self._rows <= row < self._rows:
+            raise IndexError(f"{self.path.name}: no image {row}, there are {self._rows}")
+        return row % self._rows
 
     def read(self, indices: Sequence[int] | NDArray[Any] | slice, out: Pixels | None = None) -> Pixels:
         """Read images by position.
@@ -170,135 +170,18 @@ class Pack:
         if size and structure.codec is not None:
             start = int(structure.offsets[row])
             if not structure.codec.decode(structure.buffer[start : start + size], out):
-                raise self._damaged([row], "does not decode")
+                raise self._damaged(row, "does not decode")
             return
         try:
-            read_through_hdf5(structure, row, out)
+            read_through_hdf5(structure.buffer, layout.IMAGES, row, out)
         except HDF5_ERRORS as error:
-            raise self._damaged([row], f"HDF5 cannot decode it: {error}") from None
+            raise self._damaged(row, f"HDF5 cannot decode it: {error}") from None
 
     def encoded(self, index: SupportsIndex) -> Pixels | None:
         """Return the bytes of one image as they lie in the file, a view; ``None`` where only HDF5 can decode them."""
         row, structure = self.row(index), self._open
         start, size = int(structure.offsets[row]), int(structure.sizes[row])
         return structure.buffer[start : start + size] if size else None
-
-    # --------------------------------------------------------------- columns
-
-    @cached_property
-    def ids(self) -> list[str]:
-        """The ids, in order."""
-        return self._decoded(self._open.ids, "id_code")
-
-    @cached_property
-    def groups(self) -> list[str]:
-        """What must stay on one side of a split (the patient), ``""`` where unknown."""
-        return self._text("group")
-
-    @cached_property
-    def sources(self) -> list[str]:
-        """Names of the source datasets."""
-        return self._text("source")
-
-    @cached_property
-    def splits(self) -> list[str]:
-        """``"train"``, ``"test"``, ... as published, ``""`` where unknown."""
-        return self._text("split")
-
-    @cached_property
-    def paths(self) -> list[str]:
-        """``source/member`` of the photographs."""
-        return self._text("path")
-
-    @cached_property
-    def source_digest(self) -> list[str]:
-        """XXH3-128 of the encoded source files, 32 hexadecimal characters each."""
-        return self._text("source_digest")
-
-    @property
-    def labels(self) -> NDArray[np.float32]:
-        """Labels, float32 (N,), NaN where missing."""
-        return self._numbers("label", np.nan)
-
-    @property
-    def width(self) -> NDArray[np.int32]:
-        """Widths of the source photographs in pixels, int32 (N,)."""
-        return self._numbers("width", 0)
-
-    @property
-    def height(self) -> NDArray[np.int32]:
-        """Heights of the source photographs in pixels, int32 (N,)."""
-        return self._numbers("height", 0)
-
-    @property
-    def to_source(self) -> NDArray[np.float64]:
-        """Affine maps from baked to source pixel coordinates, float64 (N, 2, 3)."""
-        return self._numbers("to_source", np.nan)
-
-    @property
-    def source_bytes(self) -> NDArray[np.int64]:
-        """Sizes of the encoded source files, int64 (N,)."""
-        return self._numbers("source_bytes", 0)
-
-    @property
-    def phash(self) -> NDArray[np.uint64]:
-        """Perceptual hashes, uint64 (N,), 0 where there is none."""
-        return self._numbers("phash", 0)
-
-    @property
-    def checksum(self) -> NDArray[np.uint64]:
-        """XXH3-64 of the pixels, uint64 (N,)."""
-        return self._numbers("checksum", 0)
-
-    @property
-    def mean(self) -> NDArray[np.float32]:
-        """Mean of each channel, float32 (N, C), 0..255."""
-        return self._numbers("mean", np.nan)
-
-    @property
-    def std(self) -> NDArray[np.float32]:
-        """Standard deviation of each channel, float32 (N, C), 0..255."""
-        return self._numbers("std", np.nan)
-
-    def row(self, index: SupportsIndex) -> int:
-        """Return a position as a number from 0 to N - 1; negative ones count from the end."""
-        row = operator.index(index)
-        if not -self._rows <= row < self._rows:
-            raise IndexError(f"{self.path.name}: no image {row}, there are {self._rows}")
-        return row % self._rows
-
-    def index_of(self, name: str) -> int:
-        """Return the position of an id, in constant time; the error names the nearest id."""
-        row = self._index.get(name)
-        if row is None:
-            raise PackError(f"{self.path.name}: no image with the id {name!r}", do=self._advice(name))
-        if row < 0:
-            raise PackError(f"{self.path.name}: the id {name!r} is there more than once", do="read by position instead")
-        return row
-
-    def table(self) -> pd.DataFrame:
-        """Return the columns as a data frame, one row an image (not ``to_source``; ``mean_0`` is of channel 0)."""
-        import pandas as pd  # noqa: PLC0415 - slow to load
-
-        columns: dict[str, Any] = {
-            "id_code": self.ids,
-            "label": self.labels,
-            "group": self.groups,
-            "source": self.sources,
-            "split": self.splits,
-            "path": self.paths,
-            "width": self.width,
-            "height": self.height,
-            "source_digest": self.source_digest,
-            "source_bytes": self.source_bytes,
-            "phash": self.phash,
-            "checksum": self.checksum,
-        }
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            columns |= {f"{name}_{channel}": values[:, channel] for channel in range(self.shape[2])}
-        return pd.DataFrame(columns)
-
-    # ------------------------------------------------------ the pack as a whole
 
     @property
     def name(self) -> str:
@@ -331,8 +214,8 @@ class Pack:
     @property
     def fill(self) -> tuple[int, int, int]:
         """Colour of the background, which a rotation in training fills with."""
-        fill = self.recipe_dict.get("fill", (0, 0, 0))
-        return int(fill[0]), int(fill[1]), int(fill[2])
+        red, green, blue = self.recipe_dict.get("fill", (0, 0, 0))
+        return int(red), int(green), int(blue)
 
     @cached_property
     def extra(self) -> dict[str, str]:
@@ -343,12 +226,6 @@ class Pack:
     def written_by(self) -> str:
         """Versions of what wrote the pack, ``""`` where unknown."""
         return self._attributes.get("written_by", "")
-
-    @cached_property
-    def failures(self) -> tuple[Failure, ...]:
-        """What was in the input and is not in the pack."""
-        columns = (self._text(f"{layout.FAILURES}/{column.name}", rows=0) for column in layout.FAILURE_COLUMNS)
-        return tuple(Failure(*values) for values in zip(*columns, strict=True))
 
     @cached_property
     def digest(self) -> str:
@@ -393,20 +270,11 @@ class Pack:
                 progress.update(1)
         return damaged
 
-    # --------------------------------------------------------------- private
-
     @property
     def _open(self) -> Structure:
         if self._structure is None:
             raise PackError(f"{self.path}: the pack is closed", do="open it again: prebake.open(path)")
         return self._structure
-
-    @cached_property
-    def _index(self) -> dict[str, int]:
-        index = {name: row for row, name in enumerate(self.ids)}
-        if len(index) != self._rows:
-            index |= {name: -1 for name, count in Counter(self.ids).items() if count > 1}
-        return index
 
     def _positions(self, indices: Sequence[int] | NDArray[Any] | slice) -> NDArray[np.intp]:
         if isinstance(indices, slice):
@@ -434,34 +302,9 @@ class Pack:
             raise PackError("out does not fit", expected=f"uint8 {shape}, C-contiguous, writable", got=got)
         return out
 
-    def _numbers(self, name: str, missing: float) -> NDArray[Any]:
-        if self.columns:
-            return self.columns[name]
-        column = next(column for column in layout.COLUMNS if column.name == name)
-        return np.full(column.shape(self._rows, self.shape[2]), missing, column.dtype)
-
-    def _text(self, name: str, rows: int | None = None) -> list[str]:
-        if self.columns:
-            return self._decoded(self.columns[name].tolist(), name)
-        return [""] * (self._rows if rows is None else rows)
-
-    def _decoded(self, values: Sequence[bytes], name: str) -> list[str]:
-        try:
-            return [value.decode() for value in values]
-        except UnicodeDecodeError:
-            raise PackFormatError(f"{self.path}: {name} is not UTF-8") from None
-
-    def _advice(self, name: str) -> str:
-        wanted = name.strip().rpartition("/")[2].casefold()
-        some = [known for known in self.ids if wanted[:4] and wanted[:4] in known.casefold()][:NEAREST_OF]
-        nearest = difflib.get_close_matches(name, some or self.ids[:NEAREST_OF], n=1, cutoff=0)
-        return f"the nearest id is {nearest[0]!r}" if nearest else "the pack is empty"
-
-    def _damaged(self, rows: Sequence[int], why: str) -> PackDamaged:
-        ids = [self.ids[row] for row in rows]
-        return PackDamaged(
-            f"{self.path}: image {', '.join(ids)} is damaged: {why}", ids, do=f"prebake verify {self.path}"
-        )
+    def _damaged(self, row: int, why: str) -> PackDamaged:
+        name = self.ids[row]
+        return PackDamaged(f"{self.path}: image {name} is damaged: {why}", [name], do=f"prebake verify {self.path}")
 
 
 def open_pack(path: str | os.PathLike[str]) -> Pack:
@@ -469,10 +312,25 @@ def open_pack(path: str | os.PathLike[str]) -> Pack:
     return Pack(path)
 
 
-def verify_pack(path: str | os.PathLike[str], progress: Progress[Any] | None = None) -> list[str]:
-    """Open a pack and return the ids of the damaged images: see :meth:`Pack.verify`."""
-    with Pack(path) as pack:
-        return pack.verify(progress)
+def verify_pack(path: str | os.PathLike[str]) -> Pack:
+    """Open a pack, check every image, with a progress bar, and return it.
+
+    Raises
+    ------
+    PackDamaged
+        Some images do not match their checksums; ``.ids`` names them. Or the structure or the columns are damaged.
+    """
+    pack = Pack(path)
+    with progress("verifying", len(pack)) as bar:
+        damaged = pack.verify(bar)
+    if damaged:
+        shown = ", ".join(damaged[:10]) + (f", ... ({len(damaged)} in all)" if len(damaged) > 10 else "")
+        raise PackDamaged(
+            f"{path}: {len(damaged)} of {len(pack)} images are damaged: {shown}",
+            damaged,
+            do="pack again, or restore a copy",
+        )
+    return pack
 
 
 def _reopen(path: str, columns_digest: str) -> Pack:

@@ -1,26 +1,26 @@
-"""Open the HDF5 side of a pack once, distrust it, and note where every image lies; afterwards no HDF5 handle is alive."""
+"""Open the HDF5 side of a pack once, distrust it, note where every image lies, and close it again."""
 
 from __future__ import annotations
 
-import io
 import mmap
-import os
 import stat
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from prebake.errors import PackDamaged, PackError, PackFormatError
 from prebake.store import layout
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
 
-__all__ = ["Structure", "read_structure", "read_through_hdf5"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Structure", "read_structure"]
 
 SHUFFLE = 2
 # What h5py makes of the errors of libhdf5 on a file whose structure is damaged.
@@ -239,7 +239,7 @@ class _Opened:
         sizes[row.astype(np.int64)] = np.where(mask == 0, size, 0).astype(np.int64)
         return offsets, sizes
 
-    def column(self, group: Any, column: layout.Column, rows: int, channels: int) -> NDArray[Any]:  # noqa: ANN401 - any h5py id
+    def column(self, group: Any, column: layout.Column, rows: int, channels: int) -> NDArray[Any]:
         found = self.dataset(group, column.name)
         shape, dtype = column.shape(rows, channels), found.dtype
         if found.shape != shape or (dtype.kind if column.dtype == "S" else dtype.str) != column.dtype:
@@ -258,7 +258,7 @@ class _Opened:
             raise PackDamaged(f"{self.path}: data lie beyond the end of the file: it was cut short", do="pack again")
         return self.buffer[start : start + nbytes].view(dtype).reshape(shape)
 
-    def dataset(self, group: Any, name: str) -> h5py.h5d.DatasetID:  # noqa: ANN401 - any h5py id
+    def dataset(self, group: Any, name: str) -> h5py.h5d.DatasetID:
         self.inside(group, name)
         found = h5py.h5d.open(group, name.encode())
         create = found.get_create_plist()
@@ -270,7 +270,7 @@ class _Opened:
         self.inside(self.file.id, name)
         return h5py.h5g.open(self.file.id, name.encode())
 
-    def inside(self, group: Any, name: str) -> None:  # noqa: ANN401 - any h5py id
+    def inside(self, group: Any, name: str) -> None:
         if not group.links.exists(name.encode()):
             self.refuse(f"no '{name}'")
         if group.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
@@ -301,43 +301,6 @@ class _Opened:
             got=got,
             do="prebake pack SOURCE... -o OUT.h5",
         )
-
-
-def read_through_hdf5(structure: Structure, row: int, out: NDArray[np.uint8]) -> None:
-    """Read one image that only HDF5 can decode into ``out``, uint8 (H, W, C): slow, one thread at a time, never wrong.
-
-    The file is opened anew from the mapped memory and closed again, so nothing of HDF5 crosses a fork, and a file
-    that has been replaced since is still the one that was opened.
-    """
-    with h5py.File(_Mapped(structure.buffer), "r") as file:
-        file[layout.IMAGES].read_direct(out, np.s_[row])
-
-
-class _Mapped(io.RawIOBase):
-    """A mapped file as a file object."""
-
-    def __init__(self, buffer: NDArray[np.uint8]) -> None:
-        super().__init__()
-        self._buffer, self._position = buffer, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._buffer)}[whence]
-        return self._position
-
-    def readinto(self, target: Any) -> int:  # noqa: ANN401 - whatever has a buffer
-        data = self._buffer[self._position : self._position + len(target)]
-        memoryview(target)[: len(data)] = data.data
-        self._position += len(data)
-        return len(data)
 
 
 def _one_line(error: BaseException) -> str:

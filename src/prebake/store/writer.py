@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from prebake.errors import NoSpace, PackError
-from prebake.records import Failure
 from prebake.store import layout
 from prebake.store.checksums import checksum, pixel_statistics
 from prebake.store.codecs import codec_named
 from prebake.version import __version__
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from prebake.records import Failure
 
 __all__ = ["PackFile", "PackWriter"]
 
@@ -42,7 +45,7 @@ class PackFile:
     def __init__(self, path: Path, header: layout.Header, shape: layout.Shape, rows: int) -> None:
         if tuple(shape[:2]) != (header.size, header.size) or len(shape) != 3 or shape[2] < 1:
             raise PackError(f"{path}: shape of the images", expected=f"({header.size}, {header.size}, C)", got=shape)
-        self.path, self.header, self.shape, self.rows = path, header, tuple(shape), rows
+        self.path, self.header, self.shape, self.rows = path, header, shape, rows
         self.codec = codec_named(header.codec)
         nbytes = rows * int(np.prod(shape))
         # The threshold is such that the raw pixels are aligned, and hardly anything else.
@@ -161,7 +164,7 @@ class PackFile:
 class PackWriter:
     """Write a pack, one image after the other, with no more than one image in memory.
 
-    As a context manager it ends with :meth:`close`, or with an incomplete file that readers refuse when the block raises.
+    As a context manager it ends with :meth:`close`; when the block raises, with an incomplete file that readers refuse.
 
     Parameters
     ----------
@@ -195,7 +198,7 @@ class PackWriter:
         self._ids: set[str] = set()
         self._closed = False
 
-    def __enter__(self) -> PackWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -210,7 +213,7 @@ class PackWriter:
     def add(self, row: layout.Row, image: Pixels) -> None:
         """Write the next image, uint8 (H, W, C), and its row."""
         file = self._file
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != file.shape:
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != tuple(file.shape):
             got = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
             raise PackError(f"{row.id}: image of the wrong kind", expected=f"uint8 {file.shape}", got=got)
         if len(self._rows) == file.rows:

@@ -1,0 +1,52 @@
+"""Reading images that only HDF5 itself can decode: slow, one thread at a time, never wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["read_through_hdf5"]
+
+
+def read_through_hdf5(buffer: NDArray[np.uint8], name: str, row: int, out: NDArray[np.uint8]) -> None:
+    """Read one image that only HDF5 can decode into ``out``, uint8 (H, W, C): slow, one thread at a time, never wrong.
+
+    The file is opened anew from the mapped memory and closed again, so nothing of HDF5 crosses a fork, and a file
+    that has been replaced since is still the one that was opened.
+    """
+    with h5py.File(_Mapped(buffer), "r") as file:
+        file[name].read_direct(out, np.s_[row])
+
+
+class _Mapped(io.RawIOBase):
+    """A mapped file as a file object."""
+
+    def __init__(self, buffer: NDArray[np.uint8]) -> None:
+        super().__init__()
+        self._buffer, self._position = buffer, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._buffer)}[whence]
+        return self._position
+
+    def readinto(self, target: Any) -> int:
+        data = self._buffer[self._position : self._position + len(target)]
+        memoryview(target)[: len(data)] = data.data
+        self._position += len(data)
+        return len(data)
