@@ -5,6 +5,8 @@ container, goes straight to the place and closes it again: no index to build in 
 position, nothing that a fork or a second thread could disturb.
 """
 
+# names are text here, by the hundred thousand, and a link keeps its own name
+# ruff: noqa: PTH100, PTH116, PTH119, PTH120, PTH122, PTH123
 from __future__ import annotations
 
 import os
@@ -16,7 +18,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
 
 from prebake.errors import SourceError
 
@@ -176,23 +177,24 @@ def _archive_files(root: str, status: os.stat_result) -> list[File]:
             f"the archive {root} is damaged or cut short ({error})",
             do="download or copy it again, and compare its size",
         ) from error
-    _refuse_kind(root, head)
+    raise _not_a_source(root, head)
 
 
-def _refuse_kind(root: str, head: bytes) -> NoReturn:
+def _not_a_source(root: str, head: bytes) -> SourceError:
+    """Return the error that tells what a file is instead of a source, and what to do."""
     for magic, command in _COMPRESSED.items():
         if head.startswith(magic):
-            raise SourceError(
+            return SourceError(
                 f"{root} is compressed as a whole, so a photograph cannot be read from the middle of it",
                 expected="a folder, a .zip, or a plain .tar",
                 do=f"{command} '{root}', then name the .tar that it writes (or unpack that)",
             )
     if re.search(r"\.(zip|tar)\.\d+$|\.z\d\d$", root, re.IGNORECASE):
-        raise SourceError(
+        return SourceError(
             f"{root} is one piece of a split archive",
-            do="join the pieces first: cat NAME.zip.* > NAME.zip (for NAME.z01, ...: zip -s 0 NAME.zip --out whole.zip)",
+            do="join the pieces: cat NAME.zip.* > NAME.zip (of NAME.z01, ...: zip -s 0 NAME.zip --out whole.zip)",
         )
-    raise SourceError(f"{root} is not a source", expected="a folder, a .zip, a plain .tar, or one photograph")
+    return SourceError(f"{root} is not a source", expected="a folder, a .zip, a plain .tar, or one photograph")
 
 
 def _clean_name(root: str, name: str) -> str:
@@ -243,7 +245,6 @@ def _tar_files(root: str, mtime: int) -> list[File]:
     links: dict[str, str] = {}
     with tarfile.open(root, "r:") as archive:
         for info in archive:
-            archive.members = []  # tarfile keeps every header otherwise
             name = _clean_name(root, info.name)
             if not _wanted(name) or any(map(_ignored, name.split("/"))):
                 continue

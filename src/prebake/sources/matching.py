@@ -1,9 +1,9 @@
 """From the rows of tables to samples: which photograph a row means, and everything that can be wrong with it.
 
 A row means the photograph whose file name is the row's name, whatever the case and the extension. Where several have
-it, these decide, in this order: folders in the row's name; the split (a table called ``train`` never takes photographs from
-a folder called ``test``); the very spelling and extension; the folder that is closest to the table. What is left undecided
-is a problem, never a guess.
+it, these decide, in this order: folders in the row's name; the split (a table called ``train`` never takes photographs
+from a folder called ``test``); the very spelling and extension; the folder that is closest to the table. What is left
+undecided is a problem, never a guess.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Photographs:
                 self._by_name.setdefault(bare_name(name).casefold(), []).append(photograph)
 
     def split_source(self, name: str) -> tuple[int | None, str]:
-        """Take the source's name off ``source/id`` where there are several sources."""
+        """Take the source's name off ``source/id`` with several sources."""
         first, slash, rest = name.partition("/")
         if slash and len(self.names) > 1 and first in self.names:
             return self.names.index(first), rest
@@ -194,7 +194,7 @@ def _check_found(found: Sequence[Photograph], row: Row, taken: dict[tuple[int, s
 def _samples(
     drafts: Sequence[tuple[Row, str, Photograph, float | None]], photographs: Photographs, pairs: Mapping[str, str]
 ) -> list[Sample]:
-    """Make the ids unique (``split/id`` where splits repeat ids, ``source/id`` for several sources) and build the samples."""
+    """Build the samples: ids are ``split/id`` where splits repeat ids, ``source/...`` with several sources."""
     seen: set[tuple[int, str]] = set()
     repeating = {
         photograph.source for _, name, photograph, _ in drafts if _seen_before(seen, (photograph.source, name))

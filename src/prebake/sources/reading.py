@@ -1,14 +1,19 @@
 """The bytes of one file out of a folder, a .zip or a .tar."""
 
+# file descriptors and plain strings, for they are read by the hundred thousand
+# ruff: noqa: PTH118, PTH123
 from __future__ import annotations
 
 import os
 import struct
 import zlib
+from typing import TYPE_CHECKING
 
 from prebake.errors import SourceError
-from prebake.records import Sample
 from prebake.sources.containers import BROKEN
+
+if TYPE_CHECKING:
+    from prebake.records import Sample
 
 __all__ = ["MAX_BYTES", "read_bytes", "read_member"]
 

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prebake.errors import OptionError, SourceError, TableError
-from prebake.records import Sample
-from prebake.sources.containers import SHEET_SUFFIXES, File, Listing, list_source
-from prebake.sources.layouts import FOLDER, PUBLISHED, Layout
+from prebake.sources.choosing import BY_NAME, choose, layout_of, pairs_in, read_tables
+from prebake.sources.containers import SHEET_SUFFIXES, Listing, list_source
+from prebake.sources.layouts import FOLDER, Layout
 from prebake.sources.layouts.folder import find_label
 from prebake.sources.matching import Photographs, Resolved, resolve
 from prebake.sources.plain import plain_samples
-from prebake.sources.reading import read_member
-from prebake.sources.tables import Table, parse_table, split_in
+from prebake.sources.tables import parse_table
+
+if TYPE_CHECKING:
+    from prebake.records import Sample
 
 __all__ = ["LAYOUTS", "Survey", "scan", "survey"]
 
 LAYOUTS = ("auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "ddr", "odir")
-
-_BY_NAME = {layout.name: layout for layout in (*PUBLISHED, FOLDER)}
-_MOST_TABLES = 100
-_ORDER = ("train", "val", "test", "")
 
 _log = logging.getLogger("prebake.sources")
 
@@ -54,7 +53,7 @@ class Survey:
 
 
 def scan(sources: Source | Sequence[Source], *, labels: Source | None = None, layout: str = "auto") -> list[Sample]:
-    """List the photographs of one or several sources, with labels, groups and splits.
+    r"""List the photographs of one or several sources, with labels, groups and splits.
 
     What the user should know although nothing is wrong (photographs that no table names, samples without label,
     tables that were not read) is logged as a warning of the logger ``prebake.sources``; :func:`survey` returns it.
@@ -72,7 +71,8 @@ def scan(sources: Source | Sequence[Source], *, labels: Source | None = None, la
     layout
         One of :data:`LAYOUTS`; ``"auto"`` tells them by the columns of the tables. A folder whose tables fit no
         layout, or that has none, packs unlabelled, unless its photographs lie in sub-folders called 0, 1, 2, ...:
-        then these are the labels.
+        then these are the labels. Tables whose names contain ``submission`` or ``prediction`` are never read: what a
+        model said is no label.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def scan(sources: Source | Sequence[Source], *, labels: Source | None = None, la
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "0709652336e2.png").write_bytes(b"...")
-    >>> _ = (folder / "train.csv").write_text("id_code,diagnosis\\n0709652336e2,2\\n")
+    >>> _ = (folder / "train.csv").write_text("id_code,diagnosis\n0709652336e2,2\n")
     >>> [(sample.id, sample.label) for sample in scan(folder)]
     [('0709652336e2', 2.0)]
     """
@@ -113,11 +113,11 @@ def survey(sources: Source | Sequence[Source], *, labels: Source | None = None, 
         raise OptionError("no source is named", expected="a folder, a .zip, a plain .tar, or a photograph")
     listings = [_list_photographs(path) for path in paths]
     names = _unique_names(paths)
-    photographs = Photographs(listings, names)
     if labels is None:
-        surveyed = [_own_tables(listing, source, photographs, layout) for source, listing in enumerate(listings)]
+        prefixes = [f"{name}/" if len(names) > 1 else "" for name in names]
+        surveyed = [_by_own_tables(*each, layout) for each in zip(listings, names, prefixes, strict=True)]
     else:
-        surveyed = [_given_table(Path(labels), photographs, layout)]
+        surveyed = [_by_given_table(Path(labels), Photographs(listings, names), layout)]
     problems = [problem for part in surveyed for problem in part.problems]
     samples = tuple(sample for part in surveyed for sample in part.samples)
     problems += _repeated_ids(samples)
@@ -164,7 +164,7 @@ def _unique_names(paths: Sequence[Source]) -> list[str]:
     for path in paths:
         if (other := real.setdefault(os.path.realpath(path), path)) is not path:
             raise SourceError(f"{path} is named twice", got=f"{other} and {path}", do="name each source once")
-        absolute = Path(os.path.abspath(path))
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps the name that the user sees
         base = (absolute.name if absolute.is_dir() else absolute.stem) or "root"
         name, count = base, 1
         while name in names:
@@ -174,121 +174,47 @@ def _unique_names(paths: Sequence[Source]) -> list[str]:
     return names
 
 
-# -- tables that lie in the source ------------------------------------------------------------------------------------
+# -- labels from the source itself, or from a table that the user names -----------------------------------------------
 
 
-def _own_tables(listing: Listing, source: int, photographs: Photographs, layout: str) -> _Part:
-    tables = _read_tables(listing)
-    chosen, mine = _choose(listing, tables, layout)
-    name = photographs.names[source]
-    unread = [
-        table.name for table in tables if table not in mine and not any(_pairs([table], one) for one in PUBLISHED)
-    ]
+def _by_own_tables(listing: Listing, name: str, prefix: str, layout: str) -> _Part:
+    tables = read_tables(listing)
+    chosen, mine = choose(listing, tables, layout)
+    unread = [table.name for table in tables if table not in mine and not pairs_in([table])]
     unread += [sheet.member for sheet in listing.sheets]
-    notes = [
-        f"{name}: {_some(unread)} not read: no layout fits; save spreadsheets as CSV, name the one to use with --labels"
-    ]
+    notes = [f"{name}: not read: {_some(unread)}; to use one (as CSV), name it with --labels"] if unread else []
     if not mine:
-        several = len(photographs.names) > 1
-        samples, problems = plain_samples(listing, name, f"{name}/" if several else "")
-        return _Part(FOLDER.name, samples, problems, notes=notes if unread else ())
-    alone = Photographs([listing], [name])
-    found = resolve([row for table in mine for row in chosen.rows(table)], alone, _pairs(tables, chosen))
-    if len(photographs.names) > 1:
-        found.samples = [_prefixed(sample, name) for sample in found.samples]
-    return _part(found, alone, chosen, notes if unread else ())
+        samples, problems = plain_samples(listing, name, prefix)
+        return _Part(FOLDER.name, samples, problems, notes=notes)
+    photographs = Photographs([listing], [name])
+    found = resolve([row for table in mine for row in chosen.rows(table)], photographs, pairs_in(tables, chosen))
+    if prefix:
+        found.samples = [
+            replace(sample, id=prefix + sample.id, group=prefix + sample.group if sample.group else None)
+            for sample in found.samples
+        ]
+    return _part(found, photographs, chosen, notes)
 
 
-def _prefixed(sample: Sample, name: str) -> Sample:
-    return replace(sample, id=f"{name}/{sample.id}", group=f"{name}/{sample.group}" if sample.group else None)
-
-
-def _read_tables(listing: Listing) -> list[Table]:
-    """Read what may be a table of labels: every CSV, and text files whose names tell a split (DDR's)."""
-    files = [file for file in listing.tables if _may_be_labels(file.member)]
-    if len(files) > _MOST_TABLES:
-        raise SourceError(
-            f"{listing.root} holds {len(files)} tables", do="name the one with the labels: --labels FILE.csv"
-        )
-    tables = [parse_table(file.member, _bytes_of(listing, file), folder=file.member.split("/")[:-1]) for file in files]
-    return sorted(tables, key=lambda table: _ORDER.index(table.split))
-
-
-def _may_be_labels(member: str) -> bool:
-    path = PurePosixPath(member.casefold())
-    return "submission" not in path.name and (path.suffix != ".txt" or bool(split_in(path.stem)))
-
-
-def _bytes_of(listing: Listing, file: File) -> bytes:
-    return read_member(listing.root, file.member, file.size, file.stamp, os.path.join(listing.root, file.member))
-
-
-def _choose(listing: Listing, tables: Sequence[Table], layout: str) -> tuple[Layout, list[Table]]:
-    """Return the layout and those of its tables to read: none for a folder without labels."""
-    if layout == "auto":
-        fitting = {one: [table for table in tables if _layout_of(table) is one] for one in (*PUBLISHED, FOLDER)}
-        fitting = {one: found for one, found in fitting.items() if found}
-        if len(fitting) > 1:
-            raise SourceError(
-                f"{listing.root} holds tables of several layouts",
-                got="; ".join(f"{found[0].name} ({one.name})" for one, found in fitting.items()),
-                do="choose with --layout or --labels, or name each data set as a source of its own",
-            )
-        chosen, mine = next(iter(fitting.items()), (FOLDER, []))
-    else:
-        chosen = _BY_NAME[layout]
-        mine = [table for table in tables if chosen.fits(table)]
-        if not mine and chosen is not FOLDER:
-            raise SourceError(
-                f"{listing.root} is not of the layout {layout}",
-                expected=chosen.needs,
-                got=_some([f"{table.name} ({', '.join(filter(None, table.header))})" for table in tables])
-                or "no table",
-                do="leave --layout out, or name the table with --labels",
-            )
-    claims: dict[tuple[str, tuple[str, ...] | None], Table] = {}
-    for table in mine:
-        if (twin := claims.setdefault((table.split, table.folder), table)) is not table:
-            raise SourceError(
-                f"{listing.root} holds two tables for the same photographs: {twin.name} and {table.name}",
-                do="name the one to use with --labels",
-            )
-    return chosen, mine
-
-
-def _layout_of(table: Table) -> Layout | None:
-    return next((layout for layout in (*PUBLISHED, FOLDER) if layout.fits(table)), None)
-
-
-def _pairs(tables: Iterable[Table], layout: Layout) -> dict[str, str]:
-    """Return the groups that tables of pairs tell, for a layout that has such."""
-    read = layout.pairs
-    return {} if read is None else {name: group for table in tables for name, group in (read(table) or {}).items()}
-
-
-# -- a table that the user names --------------------------------------------------------------------------------------
-
-
-def _given_table(path: Path, photographs: Photographs, layout: str) -> _Part:
+def _by_given_table(path: Path, photographs: Photographs, layout: str) -> _Part:
     if path.suffix.casefold() in SHEET_SUFFIXES:
         raise SourceError(f"{path} is a spreadsheet", do="open it, save it as CSV (UTF-8), and name that with --labels")
     try:
         table = parse_table(str(path), path.read_bytes())
     except OSError as error:
         raise SourceError(f"cannot read the labels in {path}: {error.strerror or error}") from error
-    chosen = _layout_of(table) if layout == "auto" else _BY_NAME[layout]
+    chosen = layout_of(table) if layout == "auto" else BY_NAME[layout]
     if chosen is None or not chosen.fits(table):
         raise SourceError(
-            f"{path} is not a table of labels",
+            f"{path} is not a table of labels" + ("" if chosen is None else f" of the layout {layout}"),
             expected=(chosen or FOLDER).needs,
-            got=", ".join(table.header) or "no header",
-            do="rename its columns in a copy",
+            got=", ".join(filter(None, table.header)) or "no header",
+            do="rename its columns in a copy, or choose another --layout",
         )
     if chosen is FOLDER and find_label(table) is None:
         raise SourceError(f"{path} has no column of labels", expected=chosen.needs, got=", ".join(table.header))
-    beside = (one for listing in photographs.listings for one in _read_tables(listing)) if chosen.pairs else ()
-    pairs = _pairs(beside, chosen)
-    return _part(resolve(list(chosen.rows(table)), photographs, pairs), photographs, chosen, ())
+    beside = [one for listing in photographs.listings for one in read_tables(listing)] if chosen.pairs else []
+    return _part(resolve(list(chosen.rows(table)), photographs, pairs_in(beside, chosen)), photographs, chosen, ())
 
 
 def _part(found: Resolved, photographs: Photographs, layout: Layout, notes: Sequence[str]) -> _Part:

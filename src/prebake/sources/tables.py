@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import os
 import re
@@ -30,6 +31,7 @@ _HEADERLESS = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=4096)
 def split_in(name: str) -> str:
     """Return ``"train"``, ``"val"`` or ``"test"`` when the words of a file or folder name say so, else ``""``.
 
@@ -51,7 +53,7 @@ def bare_name(name: str) -> str:
     >>> bare_name("IM004832.JPG"), bare_name("1.2.840")
     ('IM004832', '1.2.840')
     """
-    stem, suffix = os.path.splitext(name)
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - called for every file
     return stem if suffix.casefold() in IMAGE_SUFFIXES else name
 
 
@@ -87,7 +89,7 @@ class Table:
         return tuple(re.sub(r"[\s_-]+", "_", cell.casefold()) for cell in self.header)
 
     def find(self, *names: str) -> int | None:
-        """Return the index of the first of ``names`` (as in :attr:`columns`) that is a column; it must be there once."""
+        """Return the index of the first of ``names`` (as in :attr:`columns`) that is a column, once; else ``None``."""
         columns = self.columns
         for name in names:
             if columns.count(name) > 1:
@@ -146,8 +148,8 @@ def parse_table(name: str, data: bytes, *, folder: Sequence[str] | None = None) 
     if not first:
         raise SourceError(f"{name} is empty", expected="a CSV file with a header")
     if _HEADERLESS.fullmatch(first.strip()):
-        cells = ((number, tuple(line.rsplit(None, 1))) for number, line in enumerate(text.splitlines(), 1))
-        return Table(name, where, (), tuple((number, row) for number, row in cells if row))
+        lines = ((number, tuple(line.rsplit(None, 1))) for number, line in enumerate(text.splitlines(), 1))
+        return Table(name, where, (), tuple((number, cells) for number, cells in lines if cells))
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows: list[tuple[int, tuple[str, ...]]] = []
@@ -160,8 +162,8 @@ def parse_table(name: str, data: bytes, *, folder: Sequence[str] | None = None) 
         raise SourceError(f"{name} line {reader.line_num} is not a line of a CSV file: {error}") from error
     header = rows[0][1]
     _check_widths(name, len(header), rows)
-    lines = tuple((number, row + ("",) * (len(header) - len(row))) for number, row in rows[1:])
-    return Table(name, where, header, lines)
+    padded = tuple((number, row + ("",) * (len(header) - len(row))) for number, row in rows[1:])
+    return Table(name, where, header, padded)
 
 
 def _decode(name: str, data: bytes) -> str:

@@ -1,6 +1,7 @@
-"""APTOS 2019 Blindness Detection: ``train.csv`` (``id_code,diagnosis``), ``train_images/<id>.png``, ``test.csv`` (``id_code``).
+"""APTOS 2019: ``train.csv`` (``id_code,diagnosis``) for ``train_images/<id>.png``, ``test.csv`` for ``test_images``.
 
-``sample_submission.csv`` holds a constant and is never read. Patients are not known.
+``test.csv`` (``id_code``) has no grades. ``sample_submission.csv`` holds a constant and is never read. Patients are
+not known.
 """
 
 from __future__ import annotations

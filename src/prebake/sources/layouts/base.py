@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from prebake.sources.tables import Row, Table
+if TYPE_CHECKING:
+    from prebake.sources.tables import Row, Table
 
 __all__ = ["Layout"]
 

@@ -1,7 +1,8 @@
-"""DDR, part ``DR_grading``: ``train.txt``, ``valid.txt``, ``test.txt`` of lines ``name.jpg grade`` beside folders of these names.
+"""DDR, part ``DR_grading``: ``train.txt``, ``valid.txt`` and ``test.txt``, each beside a folder of its name.
 
-There is no header. Class 5 means ungradable: it is no sixth grade, so these photographs have no label. They are kept,
-for a model may be asked about them; training leaves photographs without a label out. Patients are not known.
+Their lines are ``name.jpg grade``, without a header. Class 5 means ungradable: it is no sixth grade, so these
+photographs have no label. They are kept, for a model may be asked about them; training leaves photographs without a
+label out. Patients are not known.
 """
 
 from __future__ import annotations

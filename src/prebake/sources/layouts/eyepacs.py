@@ -1,6 +1,7 @@
-"""EyePACS 2015: ``trainLabels.csv`` (``image,level``), ``train/<patient>_left.jpeg``; ``retinopathy_solution.csv`` for ``test/``.
+"""EyePACS 2015: ``trainLabels.csv`` (``image,level``) for ``train/<patient>_left.jpeg``.
 
-Two eyes of a patient are one group: their grades agree so well that a split between them leaks.
+The grades of ``test/`` came later, as ``retinopathy_solution.csv`` (``image,level,Usage``). Two eyes of a patient are
+one group: their grades agree so well that a split between them leaks.
 """
 
 from __future__ import annotations
@@ -18,13 +19,9 @@ _EYE = re.compile(r"([0-9]+)_(?:left|right)(?:\.\w+)?", re.IGNORECASE)
 
 
 def _fits(table: Table) -> bool:
-    name = table.find("image")
-    return (
-        name is not None
-        and "level" in table.columns
-        and bool(table.lines)
-        and _eye(table.lines[0][1][name]) is not None
-    )
+    if not {"image", "level"} <= set(table.columns) or not table.lines:
+        return False
+    return _eye(table.lines[0][1][table.columns.index("image")]) is not None
 
 
 def _eye(name: str) -> re.Match[str] | None:

@@ -1,9 +1,7 @@
 """Any folder of photographs with a CSV that names them.
 
-One column names the photographs (the first of these that is there: ``id_code``, ``image_id``, ``image_name``, ``image``,
-``filename``, ``file_name``, ``file``, ``path``, ``filepath``, ``image_path``, ``img``, ``name``, ``id``), one holds the labels
-(``diagnosis``, ``level``, ``label``, ``grade``, ``dr_grade``, ``retinopathy_grade``, ``class``, ``target``); optional are
-``group``, ``patient`` or ``patient_id`` (what stays together in a split) and ``split``.
+One column names the photographs (the first of ``IDS`` that is there), one holds the labels (one of ``LABELS``).
+Optional are a column for what stays together in a split (the first of ``GROUPS`` that is there), and ``split``.
 """
 
 from __future__ import annotations
@@ -17,9 +15,10 @@ from prebake.sources.tables import Row, Table
 __all__ = ["LAYOUT", "find_label"]
 
 IDS = (
-    "id_code image_id image_name image filename file_name file path filepath image_path img name id".split()  # noqa: SIM905
+    *("id_code", "image_id", "image_name", "image", "filename", "file_name", "file"),
+    *("path", "filepath", "image_path", "img", "name", "id"),
 )
-LABELS = "diagnosis level label grade dr_grade retinopathy_grade class target".split()  # noqa: SIM905
+LABELS = ("diagnosis", "level", "label", "grade", "dr_grade", "retinopathy_grade", "class", "target")
 GROUPS = ("group", "patient_id", "patient")
 
 
@@ -35,7 +34,7 @@ def find_label(table: Table) -> int | None:
 
 
 def _fits(table: Table) -> bool:
-    return table.find(*IDS) is not None
+    return not set(IDS).isdisjoint(table.columns)
 
 
 def _rows(table: Table) -> Iterator[Row]:

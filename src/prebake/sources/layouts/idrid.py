@@ -1,7 +1,7 @@
-"""IDRiD, part B (disease grading): two CSVs in ``2. Groundtruths`` for ``1. Original Images/a. Training Set`` and ``b. Testing Set``.
+"""IDRiD, part B (disease grading): ``1. Original Images`` and, for each set, a CSV in ``2. Groundtruths``.
 
-The ids of the testing set repeat those of the training set, so with both the ids are ``train/IDRiD_001`` and
-``test/IDRiD_001``. Patients are not known.
+The ids of the testing set repeat those of the training set, so with both
+the ids are ``train/IDRiD_001`` and ``test/IDRiD_001``. Patients are not known.
 """
 
 from __future__ import annotations

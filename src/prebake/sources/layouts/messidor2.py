@@ -1,8 +1,8 @@
 """Messidor-2 with the adjudicated grades of Krause et al. 2018 (doi:10.1016/j.ophtha.2018.01.034).
 
-``messidor_data.csv`` (``image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable``) names files whose extension and
-case differ from those on disk. The 4 photographs that the graders called ungradable have no label. ``messidor-2.csv``
-(``left;right``), where it is there, tells which two photographs are of one patient.
+``messidor_data.csv`` (``image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable``) names files whose
+extension and case differ from those on disk. The 4 photographs that the graders called ungradable have no label.
+``messidor-2.csv`` (``left;right``), where it is there, tells which two photographs are of one patient.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""ODIR-5K: one line a patient (or, in ``full_df.csv``, one line an eye), the grades only inside the diagnostic keywords.
+"""ODIR-5K: a CSV of one line a patient (or, in ``full_df.csv``, one line an eye) with the grades inside the keywords.
 
-Keywords are separated by full-width commas (sometimes plain ones). A grade is read only where a keyword says it exactly; a
-photograph with several of them has the highest. Everything else (another disease, "suspected ...", a "diabetic
-retinopathy" without its degree, a low quality) has no label: the graders did not tell a degree, and a guess would be ours.
-The two eyes of a patient are one group.
+Keywords are separated by full-width commas (sometimes plain ones). A grade is read only where a keyword says it
+exactly; a photograph with several of them has the highest. Everything else (another disease, "suspected ...", a
+"diabetic retinopathy" without its degree, a low quality) has no label: the graders did not tell a degree, a guess
+would be ours. The two eyes of a patient are one group.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ _GRADES = {
     "proliferativediabeticretinopathy": 4,
     "severeproliferativediabeticretinopathy": 4,
 }
+_SEPARATORS = re.compile("[\uff0c,\u3001;\uff1b]")  # full-width comma, ideographic comma, full-width semicolon
 _COLUMNS = {"left_diagnostic_keywords", "right_diagnostic_keywords", "left_fundus", "right_fundus"}
 
 
 def grade_in(keywords: str) -> str:
-    """Return the grade that the keywords of one eye tell, as text; ``""`` where they tell none.
+    r"""Return the grade that the keywords of one eye tell, as text; ``""`` where they tell none.
 
     Examples
     --------
-    >>> grade_in("macular epiretinal membrane，moderate non proliferative retinopathy"), grade_in("suspected glaucoma")
+    >>> grade_in("lens dust\uff0cmoderate non proliferative retinopathy"), grade_in("suspected glaucoma")
     ('2', '')
     """
-    words = (re.sub(r"[\s-]+", "", word.casefold()) for word in re.split("[，,、;；]", keywords))
+    words = (re.sub(r"[\s-]+", "", word.casefold()) for word in _SEPARATORS.split(keywords))
     grades = [_GRADES[word] for word in words if word in _GRADES]
     return str(max(grades)) if grades else ""
 
