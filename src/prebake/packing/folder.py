@@ -1,0 +1,242 @@
+"""The work folder beside a pack: its lock, the finished parts with their receipts, and what is known of the sources.
+
+For the target ``OUT.h5`` it is ``.OUT.h5.prebake/``::
+
+    lock            held (flock) while a process packs; the kernel lets go of it when that process dies
+    known.json      id -> what was last seen of the source file, and its digest; only a cache, kept when all is done
+    parts/X.h5      the images of one finished part (a pack)
+    parts/X.json    its receipt, written after it: where there is a receipt, the part is whole
+    run-.../        one note for each part under way; a worker whose run folder is gone stops by itself
+    merged.h5       the target, before it is verified and moved to its place
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import functools
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prebake.errors import PackError, PackLocked
+from prebake.files import digest, write_text
+from prebake.store import Pack
+
+if TYPE_CHECKING:
+    from prebake.records import Sample
+
+__all__ = ["Outcome", "Receipt", "WorkFolder", "seen"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one photograph.
+
+    Parameters
+    ----------
+    id
+        Its id.
+    seen
+        What was seen of the source file without reading it, see :func:`seen`.
+    digest
+        Digest of its bytes; empty where they could not be read.
+    reason
+        Why it could not be baked; empty where it was.
+    """
+
+    id: str
+    seen: str
+    digest: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of the photographs of one part, in their order; the baked ones are the rows of the part.
+
+    Parameters
+    ----------
+    name
+        File name of the part, without its ending: the digest of all that it was made from.
+    made_by
+        Digest of what turned photographs into images: recipe, codec, format, versions.
+    outcomes
+        One for each photograph.
+    """
+
+    name: str
+    made_by: str
+    outcomes: tuple[Outcome, ...]
+
+    def to_json(self) -> str:
+        """Return the receipt as JSON."""
+        rows = [[o.id, o.seen, o.digest, o.reason] for o in self.outcomes]
+        return json.dumps({"format": FORMAT, "made_by": self.made_by, "outcomes": rows}, ensure_ascii=False) + "\n"
+
+
+def seen(sample: Sample) -> str:
+    """Return a digest of where a source file lies, its size and its stamp: other when the file may be another."""
+    return digest(
+        "\0".join((sample.root, sample.member, str(sample.size), sample.stamp)).encode(errors="surrogatepass")
+    )
+
+
+class WorkFolder:
+    """The work folder of one target, held by this process alone. Made by :meth:`held`.
+
+    Attributes
+    ----------
+    path, parts, merged
+        The folder, the folder of its parts, and where the target is written before it is published.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.parts, self.merged = path, path / "parts", path / "merged.h5"
+
+    @classmethod
+    @contextlib.contextmanager
+    def held(cls, target: Path) -> Iterator[WorkFolder]:
+        """Make and hold the work folder of ``target``; :class:`prebake.errors.PackLocked` when another process does."""
+        folder = target.with_name(f".{target.name}.prebake")
+        work = cls(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _lock(folder / "lock", target)
+        except OSError as error:
+            raise PackError(
+                f"cannot write beside {target}", got=error.strerror or error, do="choose another place with -o"
+            ) from None
+        try:
+            work.parts.mkdir(exist_ok=True)
+            work.stop_earlier_runs()
+            yield work
+        finally:
+            with contextlib.suppress(OSError):
+                work.parts.rmdir()  # only where it is empty
+            _unlock(lock, folder)
+
+    def begin_run(self) -> Path:
+        """Make the folder for the notes of a new run. Removing it tells workers, wherever they are, to stop."""
+        run = self.path / f"run-{os.getpid()}-{secrets.token_hex(4)}"
+        run.mkdir()
+        return run
+
+    def stop_earlier_runs(self) -> None:
+        """Tell workers that a killed process has left behind to stop, and remove what they had not finished."""
+        for run in self.path.glob("run-*"):
+            shutil.rmtree(run, ignore_errors=True)
+        for leftover in (*self.path.glob(".*"), *self.parts.glob(".*"), self.merged):
+            leftover.unlink(missing_ok=True)
+
+    def receipts(self, made_by: str) -> Iterator[Receipt]:
+        """Give the receipts of the finished parts that were made the same way, in the order of their names."""
+        for path in sorted(self.parts.glob("*.json")):
+            value = _read_json(path)
+            if value.get("made_by") != made_by:
+                continue
+            receipt = Receipt(path.stem, made_by, tuple(Outcome(*row) for row in value["outcomes"]))
+            if self._is_whole(receipt):
+                yield receipt
+
+    def _is_whole(self, receipt: Receipt) -> bool:
+        ids = [outcome.id for outcome in receipt.outcomes if not outcome.reason]
+        try:
+            with Pack(self.part(receipt.name)) as part:
+                return part.ids == ids
+        except PackError:
+            return not ids
+
+    def part(self, name: str) -> Path:
+        """Return the path of the part of that name."""
+        return self.parts / f"{name}.h5"
+
+    def known(self) -> dict[str, Outcome]:
+        """Return what was last known of each source file; empty where nothing is."""
+        rows = _read_json(self.path / "known.json").get("outcomes", [])
+        return {row[0]: Outcome(*row) for row in rows}
+
+    def remember(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Keep what is known of the source files for the next call."""
+        write_text(self.path / "known.json", Receipt("known", "", tuple(outcomes.values())).to_json())
+
+    def clear(self) -> None:
+        """Remove all but what the next call can use when the target is in its place."""
+        shutil.rmtree(self.parts, ignore_errors=True)
+        self.stop_earlier_runs()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a receipt, or nothing where there is none of this format: then the work is done again."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        rows = value["outcomes"]
+        good = value["format"] == FORMAT and all(len(row) == 4 and all(isinstance(x, str) for x in row) for row in rows)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return value if good else {}
+
+
+def _lock(path: Path, target: Path) -> int:
+    """Take the lock, note in it who holds it, and return its file descriptor."""
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise PackLocked(
+                f"another process packs to {target}",
+                got=holder,
+                do="wait until it is done, stop it, or choose another target with -o",
+            ) from None
+        if _is_file(lock, path):
+            break
+        os.close(lock)  # whoever held it before has removed it meanwhile: try the new one
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    _register_after_fork()
+    _HELD.add(lock)
+    return lock
+
+
+def _is_file(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _unlock(lock: int, folder: Path) -> None:
+    _HELD.discard(lock)
+    (folder / "lock").unlink(missing_ok=True)
+    os.close(lock)
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # only where it is empty
+
+
+_HELD: set[int] = set()  # descriptors of the locks that this process holds
+
+
+@functools.cache
+def _register_after_fork() -> None:
+    """See to it that a process forked from this one does not share its locks, and keep them after its death."""
+
+    def let_go() -> None:
+        for lock in _HELD:
+            os.close(lock)
+        _HELD.clear()
+
+    os.register_at_fork(after_in_child=let_go)

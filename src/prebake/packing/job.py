@@ -1,0 +1,195 @@
+"""One packing under its lock: find what is done, bake what is missing, merge, verify, publish."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prebake.errors import PackDamaged, PackFailures
+from prebake.files import check_space, sync_folder
+from prebake.packing.plan import Plan, made_by, open_target, parts_of
+from prebake.packing.run import run_tasks
+from prebake.packing.worker import Task
+from prebake.progress import Progress, progress
+from prebake.store import Header, Pack, PackWriter, Row, choose_codec, merge_packs
+from prebake.store.checksums import checksum
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from prebake.packing.folder import WorkFolder
+    from prebake.packing.options import PackOptions
+    from prebake.recipe import Recipe
+    from prebake.records import Sample
+
+__all__ = ["Job"]
+
+LOG = logging.getLogger(__name__)
+COMPRESSED = 0.75  # share of the raw size to reckon with; baked fundus photographs take 0.57 (zstd) and 0.61 (gzip)
+ROW_BYTES = 1000  # the columns of one image, generously
+
+
+class Job:
+    """One packing.
+
+    Parameters
+    ----------
+    target
+        The pack to write.
+    work
+        Its work folder, held.
+    options, recipe
+        What was asked for.
+    samples
+        What goes in, in order.
+    """
+
+    def __init__(
+        self, target: Path, work: WorkFolder, options: PackOptions, recipe: Recipe, samples: Sequence[Sample]
+    ) -> None:
+        self.target, self.work, self.options = target, work, options
+        codec, extra = options.codec, {}
+        if codec == "auto":
+            codec, extra["codec_reason"] = choose_codec(len(samples) * recipe.size**2 * 3)
+        self.header = Header(recipe.to_json(), recipe.digest, recipe.size, codec, extra)
+        self.made_by = made_by(self.header)
+        self.plan = Plan(samples)
+
+    def run(self, executor: Executor | None) -> None:
+        """Do it all; afterwards the target is complete, verified and up to date."""
+        try:
+            if self._is_done():
+                return
+            forgotten: set[str] = set()
+            while True:
+                self._bake(executor)
+                self._check_failures()
+                try:
+                    self._write()
+                except PackDamaged as damaged:
+                    if not damaged.ids or forgotten.issuperset(damaged.ids):
+                        raise
+                    LOG.warning("%d images were damaged on the disk; they are baked again", len(damaged.ids))
+                    forgotten.update(damaged.ids)
+                    self.plan.forget(damaged.ids)
+                else:
+                    return
+        except KeyboardInterrupt as interrupt:
+            done, total = len(self.plan.outcomes), len(self.plan.samples)
+            interrupt.add_note(
+                f"{done} of {total} photographs are done; run the same command again to go on from there"
+            )
+            raise
+
+    def _bar(self, what: str, total: int, done: int = 0) -> Progress[None]:
+        return progress(what, total, initial=done, enabled=self.options.progress)
+
+    def _is_done(self) -> bool:
+        """Find what is baked already; tell whether the target has it all."""
+        skip = self.options.on_error == "skip"
+        before = open_target(self.target)
+        receipts = list(self.work.receipts(self.made_by))
+        known = self.work.known()
+        known |= {outcome.id: outcome for receipt in receipts for outcome in receipt.outcomes}
+        if before is None or before.recipe_digest != self.header.recipe_digest:
+            self.plan.take_receipts(receipts, self.work, failed_too=skip)
+            return False
+        doubtful = self.plan.take_pack(before, self.target, known, failed_too=skip)
+        self.plan.take_receipts(receipts, self.work, failed_too=skip)
+        doubtful = [entry for entry in doubtful if entry[0].id not in self.plan.outcomes]
+        if doubtful:
+            with self._bar("comparing", len(doubtful)) as bar:
+                self.plan.compare(doubtful, self.target, bar)
+        if not self.plan.is_what(before, self.target, self.header):
+            return False
+        self._tidy()
+        return True
+
+    def _bake(self, executor: Executor | None) -> None:
+        missing = self.plan.missing()
+        image = self.header.size**2 * 3 * (1 if self.header.codec == "raw" else COMPRESSED) + ROW_BYTES
+        check_space(self.work.path, int((len(self.plan.samples) + len(missing)) * image))
+        if not missing:
+            return
+        run, workers = str(self.work.begin_run()), self.options.processes
+        parts = parts_of(missing, workers)
+        tasks = [Task(part, self.header, self.made_by, str(self.work.parts), run) for part in parts]
+        total = len(self.plan.samples)
+        with self._bar("packing", total, total - len(missing)) as bar:
+            run_tasks(tasks, executor, workers, bar, lambda receipt: self.plan.add(receipt, self.work))
+
+    def _check_failures(self) -> None:
+        failures, total = self.plan.failures(), len(self.plan.samples)
+        if len(failures) == total:
+            raise PackFailures(f"none of the {total} photographs could be baked", failures, do="see the reasons above")
+        if failures and self.options.on_error == "fail":
+            raise PackFailures(
+                f"{len(failures)} of {total} photographs could not be baked; {self.target} is not written",
+                failures,
+                do="repair or remove them, or leave them out with --on-error skip; then run the same command again: "
+                "the others are done and are not baked again",
+            )
+
+    def _write(self) -> None:
+        """Merge, verify, publish."""
+        merged = self.work.merged
+        try:
+            self._merge(merged)
+            with self._bar("verifying", len(self.plan.places)) as bar, Pack(merged) as pack:
+                damaged = pack.verify(bar)
+            if damaged:
+                raise PackDamaged(f"{merged}: {len(damaged)} images are not as they were baked", damaged)
+            with merged.open("rb") as file:
+                os.fsync(file.fileno())
+            merged.replace(self.target)
+            sync_folder(self.target.parent)
+        finally:
+            merged.unlink(missing_ok=True)
+        self._tidy()
+
+    def _merge(self, merged: Path) -> None:
+        """Copy the images as they are encoded; only where labels and the like have changed since, write them anew."""
+        if self.plan.has_new_facts():
+            self._write_anew(merged)
+        else:
+            merge_packs(self.plan.rows(), merged, self.header, self.plan.failures(), check=False)
+
+    def _write_anew(self, merged: Path) -> None:
+        opened = lru_cache(maxsize=4)(Pack)
+        baked, size = self.plan.baked(), self.header.size
+        with PackWriter(merged, self.header, (size, size, 3), len(baked)) as writer:
+            for sample in baked:
+                place = self.plan.places[sample.id]
+                pack, row = opened(place.pack), place.row
+                image = pack[row]
+                if checksum(image) != pack.checksum[row]:
+                    raise PackDamaged(f"{place.pack}: the image {sample.id} is damaged", [sample.id])
+                writer.add(_row_of(sample, pack, row), image)
+            for failure in self.plan.failures():
+                writer.fail(failure)
+
+    def _tidy(self) -> None:
+        self.work.remember(self.plan.outcomes)
+        self.work.clear()
+
+
+def _row_of(sample: Sample, pack: Pack, row: int) -> Row:
+    """Join what the source says of a photograph now with what was found when it was baked."""
+    return Row(
+        id=sample.id,
+        label=sample.label,
+        group=sample.group,
+        source=sample.source,
+        split=sample.split,
+        path=sample.path,
+        width=int(pack.width[row]),
+        height=int(pack.height[row]),
+        to_source=pack.to_source[row],
+        source_digest=pack.source_digest[row],
+        source_bytes=int(pack.source_bytes[row]),
+        phash=int(pack.phash[row]),
+    )

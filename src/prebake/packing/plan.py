@@ -1,0 +1,235 @@
+"""What is already baked, what has to be baked, and where the images of the new pack come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from prebake.errors import PackError, PackFormatError
+from prebake.files import digest
+from prebake.packing.folder import Outcome, Receipt, WorkFolder, seen
+from prebake.packing.worker import digest_of
+from prebake.records import Failure
+from prebake.store import FORMAT_VERSION, Header, Pack
+from prebake.version import __version__
+
+if TYPE_CHECKING:
+    from prebake.progress import Progress
+    from prebake.records import Sample
+
+__all__ = ["Place", "Plan", "made_by", "open_target", "parts_of"]
+
+PART_SIZE = 64
+PARTS_PER_WORKER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the image of one photograph lies: a row of a pack, which may be a part."""
+
+    pack: Path
+    row: int
+
+
+@dataclass
+class Plan:
+    """The new pack in the making.
+
+    Attributes
+    ----------
+    samples
+        What goes into it, in order.
+    places
+        id -> where its image lies, for all that are baked.
+    outcomes
+        id -> what is known of its source, for all that are baked or have failed.
+    """
+
+    samples: Sequence[Sample]
+    places: dict[str, Place] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def missing(self) -> list[Sample]:
+        """Return what has to be baked."""
+        return [sample for sample in self.samples if sample.id not in self.outcomes]
+
+    def failures(self) -> list[Failure]:
+        """Return what could not be baked, in input order."""
+        found = ((sample, self.outcomes.get(sample.id)) for sample in self.samples)
+        return [
+            Failure(sample.id, sample.path, outcome.reason) for sample, outcome in found if outcome and outcome.reason
+        ]
+
+    def baked(self) -> list[Sample]:
+        """Return what goes into the pack as images, in input order."""
+        return [sample for sample in self.samples if sample.id in self.places]
+
+    def rows(self) -> list[tuple[Path, list[int]]]:
+        """Return where the images lie, in input order, runs out of one file joined."""
+        places = (self.places[sample.id] for sample in self.baked())
+        return [(path, [place.row for place in run]) for path, run in groupby(places, key=lambda place: place.pack)]
+
+    def take_receipts(self, receipts: Iterable[Receipt], work: WorkFolder, *, failed_too: bool) -> None:
+        """Take over what finished parts hold of the samples whose sources are as they were.
+
+        Parameters
+        ----------
+        receipts
+            Of the parts.
+        work
+            Where they lie.
+        failed_too
+            Whether a photograph that failed stays failed, or is baked again. One whose bytes could not even be read is
+            always tried again.
+        """
+        now = {sample.id: seen(sample) for sample in self.samples}
+        for receipt in receipts:
+            for outcome, place in _places(receipt, work):
+                if now.get(outcome.id) != outcome.seen or outcome.id in self.places:
+                    continue
+                if place is not None or (failed_too and outcome.digest):
+                    self._put(outcome, place)
+
+    def add(self, receipt: Receipt, work: WorkFolder) -> None:
+        """Add a part that was just made."""
+        for outcome, place in _places(receipt, work):
+            self._put(outcome, place)
+
+    def take_pack(
+        self, pack: Pack, path: Path, known: Mapping[str, Outcome], *, failed_too: bool
+    ) -> list[tuple[Sample, Outcome, int]]:
+        """Take over the images and failures of an earlier pack whose sources still look as they did.
+
+        Parameters
+        ----------
+        pack, path
+            The earlier pack, baked with the same recipe.
+        known
+            What was last seen of the sources, see :meth:`prebake.packing.folder.WorkFolder.known`.
+        failed_too
+            As for :meth:`take_receipts`.
+
+        Returns
+        -------
+        list
+            What may have changed or not, for :meth:`compare`: sample, outcome if it has not, row in the pack.
+        """
+        rows = {name: row for row, name in enumerate(pack.ids)}
+        failed = {failure.id: failure.reason for failure in pack.failures}
+        doubtful = []
+        for sample in self.samples:
+            now, before = seen(sample), known.get(sample.id)
+            unchanged = before if before and before.digest and before.seen == now else None
+            if (row := rows.get(sample.id)) is not None:
+                outcome = Outcome(sample.id, now, str(pack.source_digest[row]))
+                if unchanged and unchanged.digest == outcome.digest:
+                    self._put(outcome, Place(path, row))
+                elif sample.size == pack.source_bytes[row]:
+                    doubtful.append((sample, outcome, row))
+            elif failed_too and unchanged and unchanged.reason and unchanged.reason == failed.get(sample.id):
+                self._put(unchanged)
+        return doubtful
+
+    def compare(self, doubtful: Iterable[tuple[Sample, Outcome, int]], path: Path, bar: Progress[None]) -> None:
+        """Take over the images of an earlier pack whose sources have the same bytes, by digest."""
+        threads = ThreadPoolExecutor(4)
+        try:
+            open_ones = [entry for entry in doubtful if entry[0].id not in self.outcomes]
+            digests = threads.map(digest_of, (sample for sample, _, _ in open_ones))
+            for (_, outcome, row), found in zip(open_ones, digests, strict=True):
+                if found == outcome.digest:
+                    self._put(outcome, Place(path, row))
+                bar.update(1)
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def _put(self, outcome: Outcome, place: Place | None = None) -> None:
+        self.outcomes[outcome.id] = outcome
+        if place is not None:
+            self.places[outcome.id] = place
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Bake these again."""
+        for name in ids:
+            self.places.pop(name, None)
+            self.outcomes.pop(name, None)
+
+    def is_what(self, pack: Pack, path: Path, header: Header) -> bool:
+        """Tell whether ``pack``, which lies at ``path``, already is what this plan would give."""
+        in_place = [self.places[sample.id] for sample in self.baked()] == [Place(path, row) for row in range(len(pack))]
+        same = pack.codec == header.codec and tuple(self.failures()) == pack.failures
+        return in_place and same and not self.has_new_facts()
+
+    def has_new_facts(self) -> bool:
+        """Tell whether a label, group, source, split or path is another than beside the image."""
+        baked = sorted(((self.places[sample.id], sample) for sample in self.baked()), key=lambda pair: pair[0].pack)
+        for path, pairs in groupby(baked, key=lambda pair: pair[0].pack):
+            with Pack(path) as pack:
+                told = list(zip(pack.labels.tolist(), pack.groups, pack.sources, pack.splits, pack.paths, strict=True))
+            if any(_differs(sample, *told[place.row]) for place, sample in pairs):
+                return True
+        return False
+
+
+def _differs(sample: Sample, label: float, group: str, source: str, split: str, path: str) -> bool:
+    same_label = math.isnan(label) if sample.label is None else label == _float32(sample.label)
+    return not same_label or (sample.group or "", sample.source, sample.split, sample.path) != (
+        group,
+        source,
+        split,
+        path,
+    )
+
+
+def _float32(value: float) -> float:
+    return float(np.float32(value))
+
+
+def _places(receipt: Receipt, work: WorkFolder) -> Iterator[tuple[Outcome, Place | None]]:
+    """Give the outcomes of a part, with the place of the image where there is one."""
+    row = 0
+    for outcome in receipt.outcomes:
+        yield outcome, None if outcome.reason else Place(work.part(receipt.name), row)
+        row += not outcome.reason
+
+
+def made_by(header: Header) -> str:
+    """Return a digest of what turns photographs into images: parts that were made otherwise are not used."""
+    how = (header.recipe_json, str(header.size), header.codec, str(FORMAT_VERSION), __version__, cv2.__version__)
+    return digest("\n".join(how).encode())
+
+
+def parts_of(samples: Sequence[Sample], workers: int) -> list[tuple[Sample, ...]]:
+    """Cut the samples into parts: small enough that all workers have work until the end."""
+    size = min(PART_SIZE, max(4, math.ceil(len(samples) / (PARTS_PER_WORKER * workers))))
+    return [tuple(samples[start : start + size]) for start in range(0, len(samples), size)]
+
+
+def open_target(target: Path) -> Pack | None:
+    """Open the pack that is already there; ``None`` where nothing is.
+
+    Raises
+    ------
+    PackFormatError
+        Something else is there, which must not be overwritten.
+    """
+    if not target.exists():
+        return None
+    way_out = f"move {target} away, or choose another target with -o"
+    try:
+        pack = Pack(target)
+    except PackError as error:
+        raise PackFormatError(
+            f"{target} exists and is not overwritten: {error.what}", got=error.got, do=way_out
+        ) from error
+    if pack.recipe_json is None:
+        raise PackFormatError(f"{target} exists and is not overwritten: it was not made by prebake", do=way_out)
+    return pack

@@ -1,0 +1,227 @@
+"""What runs in a worker process, wherever that is: bake the photographs of one part, one after the other.
+
+Pixels never leave the worker but for the disk: what comes in is a :class:`Task` (paths and numbers), what goes out a
+small :class:`prebake.packing.folder.Receipt`.
+
+Before each photograph the worker writes its position into a note. So a driver can count photographs while a part is
+under way, and knows which one was being baked when a worker died.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from prebake.errors import NoSpace, PackError, PrebakeError
+from prebake.files import atomic_path, digest, write_text
+from prebake.packing.folder import Outcome, Receipt, seen
+from prebake.recipe import Recipe
+from prebake.sources import read_bytes
+from prebake.store import Header, PackWriter, Row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from prebake.records import Sample
+
+__all__ = ["Task", "bake_part", "digest_of", "finished_count", "under_way"]
+
+DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One part to bake. Small and picklable; all paths are absolute and lie where driver and workers both see them.
+
+    Parameters
+    ----------
+    samples
+        The photographs.
+    header
+        What the part says of its images; the recipe is rebuilt from it.
+    made_by
+        Digest of what turns photographs into images, see :class:`prebake.packing.folder.Receipt`.
+    parts, run
+        The folder for finished parts, and the folder for notes. When the latter is gone, nobody waits any more.
+    """
+
+    samples: tuple[Sample, ...]
+    header: Header
+    made_by: str
+    parts: str
+    run: str
+
+    @property
+    def name(self) -> str:
+        """Digest of all that the part is made from: also its file name."""
+        stamps = "\n".join(f"{sample.id}\0{seen(sample)}" for sample in self.samples)
+        return digest(f"{self.made_by}\n{stamps}".encode(errors="surrogatepass"))
+
+    @property
+    def note(self) -> Path:
+        """Where the worker says which photograph it is at."""
+        return Path(self.run, self.name)
+
+
+def bake_part(task: Task) -> Receipt:
+    """Bake the photographs of one part and write it, then its receipt.
+
+    A photograph that cannot be baked becomes an outcome with a reason, never an exception.
+
+    Raises
+    ------
+    prebake.errors.PrebakeError
+        When the part as such cannot be made: the disk is full, the recipe cannot be loaded, the driver is gone.
+    """
+    cv2.setNumThreads(1)
+    name = task.name
+    try:
+        with _progress_note(task) as note, atomic_path(Path(task.parts, f"{name}.h5")) as temporary:
+            recipe = _recipe(task.header.recipe_json)
+            with PackWriter(temporary, task.header, (recipe.size, recipe.size, 3), len(task.samples)) as writer:
+                outcomes = tuple(_bake(sample, recipe, writer) for sample in note)
+        receipt = Receipt(name, task.made_by, outcomes)
+        write_text(Path(task.parts, f"{name}.json"), receipt.to_json())
+    except OSError as error:
+        raise _explained(error, task) from error
+    return receipt
+
+
+def _bake(sample: Sample, recipe: Recipe, writer: PackWriter) -> Outcome:
+    stamp, source_digest = seen(sample), ""
+    try:
+        data = read_bytes(sample)
+        source_digest = digest(data)
+        baked = recipe.bake(data)
+    except MemoryError:  # another time there may be enough of it: without a digest the photograph counts as not tried
+        return Outcome(sample.id, stamp, "", "not enough memory")
+    except Exception as error:  # noqa: BLE001 - a recipe of the user may raise whatever it likes
+        return Outcome(sample.id, stamp, source_digest, _reason(error, sample))
+    writer.add(
+        Row(
+            id=sample.id,
+            label=sample.label,
+            group=sample.group,
+            source=sample.source,
+            split=sample.split,
+            path=sample.path,
+            width=baked.width,
+            height=baked.height,
+            to_source=baked.to_source,
+            source_digest=source_digest,
+            source_bytes=len(data),
+            phash=perceptual_hash(baked.image),
+        ),
+        baked.image,
+    )
+    return Outcome(sample.id, stamp, source_digest)
+
+
+def _reason(error: Exception, sample: Sample) -> str:
+    """Say in one line why a photograph could not be baked, and not where on this machine it lies."""
+    if isinstance(error, PrebakeError):
+        text = error.what if error.got is None else f"{error.what} ({error.got})"
+    elif isinstance(error, OSError):
+        text = f"cannot be read: {error.strerror or type(error).__name__}"
+    else:
+        text = f"the recipe raised {type(error).__name__}: {error}"
+    text = text.removeprefix(f"{sample.id} ({Path(sample.root, sample.member)}) ").replace(sample.root, "...")
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def perceptual_hash(image: NDArray[np.uint8]) -> int:
+    """Return 64 bits that hardly differ between pictures that look the same.
+
+    The picture is reduced to 32 x 32 gray values; of its discrete cosine transform the 8 x 8 lowest frequencies are
+    compared with their median (the constant one is left out of the median), one bit each.
+
+    Parameters
+    ----------
+    image
+        uint8 (H, W, 3), RGB.
+
+    References
+    ----------
+    C. Zauner, *Implementation and benchmarking of perceptual image hash functions*, 2010, section 3.2.1.
+
+    Examples
+    --------
+    >>> ramp = np.repeat(np.arange(64, dtype=np.uint8)[None, :, None], 64, axis=0).repeat(3, axis=2)
+    >>> (perceptual_hash(ramp) ^ perceptual_hash(ramp + 1)).bit_count() <= 4
+    True
+    """
+    gray = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+    frequencies = cv2.dct(gray.astype(np.float32))[:8, :8].ravel()
+    bits = frequencies > np.median(frequencies[1:])
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+@lru_cache(maxsize=4)
+def _recipe(recipe_json: str) -> Recipe:
+    return Recipe.from_json(recipe_json)
+
+
+@contextmanager
+def _progress_note(task: Task) -> Iterator[Iterator[Sample]]:
+    """Give the samples of a task one by one, noting each before it is handed out."""
+    with task.note.open("w", encoding="ascii") as note:
+
+        def samples() -> Iterator[Sample]:
+            for index, sample in enumerate(task.samples):
+                if not task.note.exists():
+                    raise PackError("the packing that this part belongs to has stopped")
+                note.write(f"{index}\n")
+                note.flush()
+                yield sample
+            note.write(f"{DONE}\n")
+            note.flush()
+
+        yield samples()
+
+
+def _explained(error: OSError, task: Task) -> PackError:
+    """Make an error of ours of one that the disk gave."""
+    if not Path(task.run).exists():
+        return PackError("the packing that this part belongs to has stopped")
+    kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else PackError
+    return kind(
+        f"a part could not be written to {task.parts}",
+        got=error.strerror or str(error),
+        do="see to it, then run the same command again: finished parts are kept",
+    )
+
+
+def digest_of(sample: Sample) -> str:
+    """Return the digest of the encoded bytes of a photograph; empty where they cannot be read."""
+    try:
+        return digest(read_bytes(sample))
+    except PrebakeError:
+        return ""
+
+
+def finished_count(run: Path) -> int:
+    """Return how many photographs are done in the parts under way, as their notes tell."""
+    count = 0
+    for note in os.scandir(run):
+        lines = Path(note.path).read_bytes().count(b"\n")
+        count += max(lines - 1, 0)
+    return count
+
+
+def under_way(task: Task) -> int | None:
+    """Return the position of the photograph that a lost worker was at; ``None`` where it was at none."""
+    try:
+        lines = task.note.read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        return None
+    return int(lines[-1]) if lines and lines[-1] != DONE else None
