@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,8 +52,8 @@ def bare_name(name: str) -> str:
     >>> bare_name("IM004832.JPG"), bare_name("1.2.840")
     ('IM004832', '1.2.840')
     """
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - called for every file
-    return stem if suffix.casefold() in IMAGE_SUFFIXES else name
+    stem, _, suffix = name.rpartition(".")
+    return stem if stem and f".{suffix.casefold()}" in IMAGE_SUFFIXES else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +70,15 @@ class Table:
         The header as written; empty where the first line is a sample already.
     lines
         Line number and cells of every line that is not blank; cells are stripped of blanks around them.
+    split
+        The split that the file name tells; ``""`` where it tells none.
     """
 
     name: str
     folder: tuple[str, ...] | None
     header: tuple[str, ...]
     lines: tuple[tuple[int, tuple[str, ...]], ...]
-
-    @property
-    def split(self) -> str:
-        """The split that the file name tells; ``""`` where it tells none."""
-        return split_in(PurePosixPath(self.name).stem)
+    split: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -144,12 +141,13 @@ def parse_table(name: str, data: bytes, *, folder: Sequence[str] | None = None) 
         raise SourceError(f"{name} is too large to be a table of labels", got=f"{len(data)} bytes")
     text = _decode(name, data)
     where = None if folder is None else tuple(folder)
+    split = split_in(PurePosixPath(name).stem)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if not first:
         raise SourceError(f"{name} is empty", expected="a CSV file with a header")
     if _HEADERLESS.fullmatch(first.strip()):
         lines = ((number, tuple(line.rsplit(None, 1))) for number, line in enumerate(text.splitlines(), 1))
-        return Table(name, where, (), tuple((number, cells) for number, cells in lines if cells))
+        return Table(name, where, (), tuple((number, cells) for number, cells in lines if cells), split)
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows: list[tuple[int, tuple[str, ...]]] = []
@@ -163,7 +161,7 @@ def parse_table(name: str, data: bytes, *, folder: Sequence[str] | None = None) 
     header = rows[0][1]
     _check_widths(name, len(header), rows)
     padded = tuple((number, row + ("",) * (len(header) - len(row))) for number, row in rows[1:])
-    return Table(name, where, header, padded)
+    return Table(name, where, header, padded, split)
 
 
 def _decode(name: str, data: bytes) -> str:

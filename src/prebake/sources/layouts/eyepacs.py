@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from prebake.sources.layouts.base import Layout
 from prebake.sources.tables import Row, Table
 
 __all__ = ["LAYOUT"]
 
-_EYE = re.compile(r"([0-9]+)_(?:left|right)(?:\.\w+)?", re.IGNORECASE)
+_EYE = re.compile(r"(?:.*/)?([0-9]+)_(?:left|right)(?:\.\w+)?", re.IGNORECASE)
 
 
 def _fits(table: Table) -> bool:
     if not {"image", "level"} <= set(table.columns) or not table.lines:
         return False
-    return _eye(table.lines[0][1][table.columns.index("image")]) is not None
-
-
-def _eye(name: str) -> re.Match[str] | None:
-    return _EYE.fullmatch(PurePosixPath(name).name)
+    return _EYE.fullmatch(table.lines[0][1][table.columns.index("image")]) is not None
 
 
 def _rows(table: Table) -> Iterator[Row]:
     name, label = table.columns.index("image"), table.columns.index("level")
     split = "test" if "solution" in table.name.casefold() else ""
     for line, cells in table.lines:
-        eye = _eye(cells[name])
+        eye = _EYE.fullmatch(cells[name])
         yield Row(table, line, cells[name], label=cells[label], group=eye[1] if eye else None, split=split)
 
 
