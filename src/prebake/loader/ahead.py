@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -63,8 +64,8 @@ def in_order(work: Callable[[T], R], tasks: Iterator[T], *, threads: int, depth:
 class BatchMemory:
     """Memory of batches, used again when the consumer has let go of a batch and of everything that shares its memory.
 
-    Page-locked memory comes from PyTorch each time: its own allocator keeps it, and knows when a copy to the GPU that
-    was not waited for is through.
+    What was used last is used first, while it is still in the processor's cache. Page-locked memory comes from PyTorch
+    each time: its own allocator keeps it, and knows when a copy to the GPU that was not waited for is through.
 
     Parameters
     ----------
@@ -79,26 +80,24 @@ class BatchMemory:
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, *, pinned: bool, keep: int) -> None:
         self._shape, self._dtype, self._pinned = shape, np.dtype(dtype), pinned
         self._kept: deque[tuple[npt.NDArray[Any], weakref.ref[npt.NDArray[Any]]]] = deque(maxlen=keep)
+        self._lock = threading.Lock()
 
-    def take(self) -> torch.Tensor:
-        """Return a tensor that shares memory with no tensor that is alive; its values are arbitrary."""
+    def take(self) -> tuple[torch.Tensor, npt.NDArray[Any]]:
+        """Return a tensor that shares memory with none that is alive, and the same as an array. Safe in threads."""
         if self._pinned:
-            pinned: torch.Tensor = _pinned(self._shape, self._dtype)
-            return pinned
-        for number, (base, view) in enumerate(self._kept):
-            if view() is None:
-                del self._kept[number]
-                return self._lend(base)
-        return self._lend(np.empty(self._shape, self._dtype))
+            torch = import_torch()
+            tensor = torch.empty(self._shape, dtype=getattr(torch, self._dtype.name), pin_memory=True)
+            return tensor, tensor.numpy()
+        with self._lock:
+            for number in reversed(range(len(self._kept))):
+                base, view = self._kept[number]
+                if view() is None:
+                    del self._kept[number]
+                    return self._lend(base)
+            return self._lend(np.empty(self._shape, self._dtype))
 
-    def _lend(self, base: npt.NDArray[Any]) -> torch.Tensor:
-        """Return a tensor of memory; a view that only the tensor's storage holds tells when all of it is gone."""
+    def _lend(self, base: npt.NDArray[Any]) -> tuple[torch.Tensor, npt.NDArray[Any]]:
+        """Lend memory as a view; the storage of the tensor holds it, and it goes when the last tensor goes."""
         view = base.view()
         self._kept.append((base, weakref.ref(view)))
-        lent: torch.Tensor = import_torch().from_numpy(view)
-        return lent
-
-
-def _pinned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:  # a tensor
-    torch = import_torch()
-    return torch.empty(shape, dtype=getattr(torch, dtype.name), pin_memory=True)
+        return import_torch().from_numpy(view), view

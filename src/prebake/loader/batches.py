@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import weakref
@@ -125,10 +126,11 @@ class Loader:
         self.batch_size, self.shuffle, self.seed, self.augment = batch_size, shuffle, seed, augment
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
         self.threads = _processors() if threads is None else threads
-        self.prefetch = prefetch
+        self.prefetch = max(prefetch, self.threads)
         self.pin_memory = bool(torch.cuda.is_available()) if pin_memory is None else pin_memory
         self.device_augment, self.channels_last, self.with_rows = device_augment, channels_last, with_rows
         self._check()
+        self._memory = self._new_memory()
         self._epoch = 0  # of the iteration that began last
         self._offset = 0  # how far it has come: positions of the epoch, of all ranks together
         self._next: tuple[int, int] | None = None  # where the next iteration begins, if told
@@ -253,11 +255,12 @@ class Loader:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_running": None, "_newest": None}
+        return {**self.__dict__, "_running": None, "_newest": None, "_memory": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._running = weakref.WeakSet()
+        self._memory = self._new_memory()
 
     def _begin(self) -> tuple[int, int]:
         """Decide epoch and offset of an iteration that begins."""
@@ -270,49 +273,43 @@ class Loader:
     def _iterate(self) -> Generator[Batch, None, None]:
         epoch, offset = self._begin()
         mark = self._newest = object()
-        depth = max(self.prefetch, self.threads)
-        memory = BatchMemory(self._batch_shape(), self._batch_dtype(), pinned=self.pin_memory, keep=depth + 3)
         order = shuffled(self.rows, self.seed, epoch) if self.shuffle else self.rows
         steps = list(itertools.pairwise(self._bounds(offset)))
-        tasks = ((order[rank_share(*step, self.rank, self.world_size)], epoch, memory.take()) for step in steps)
-        batches = in_order(self._load, tasks, threads=self.threads, depth=depth)
+        tasks = (order[rank_share(*step, self.rank, self.world_size)] for step in steps)
+        batches = in_order(functools.partial(self._load, epoch), tasks, threads=self.threads, depth=self.prefetch)
         with contextlib.closing(batches):
             for (_, stop), batch in zip(steps, batches, strict=True):
                 if self._newest is mark:
                     self._offset = stop
                 yield batch
 
-    def _batch_shape(self) -> tuple[int, ...]:
+    def _new_memory(self) -> BatchMemory:
         height, width, channels = self.shape
         size = self.batch_size + (self.world_size > 1)  # see step_bounds
-        if self._normalises and not self.channels_last:
-            return size, channels, height, width
-        return size, height, width, channels
+        keep = self.prefetch + 3  # ahead, in the hands of the consumer, and on the way
+        if self.augment is None or self.device_augment:
+            return BatchMemory((size, height, width, channels), np.uint8, pinned=self.pin_memory, keep=keep)
+        shape = (size, height, width, channels) if self.channels_last else (size, channels, height, width)
+        return BatchMemory(shape, np.float32, pinned=self.pin_memory, keep=keep)
 
-    def _batch_dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.float32 if self._normalises else np.uint8)
-
-    @property
-    def _normalises(self) -> bool:
-        return self.augment is not None and not self.device_augment
-
-    def _load(self, task: tuple[npt.NDArray[np.int64], int, torch.Tensor]) -> Batch:
+    def _load(self, epoch: int, rows: npt.NDArray[np.int64]) -> Batch:
         """Prepare one batch; runs in threads."""
-        rows, epoch, memory = task
         torch = import_torch()
-        images = memory[: len(rows)]
+        images, pixels = self._memory.take()
+        images, pixels = images[: len(rows)], pixels[: len(rows)]
         extras = [torch.from_numpy(rows.copy())] if self.with_rows else []
         if self.augment is None:
-            self._packs.read(rows, images.numpy())
+            self._packs.read(rows, pixels)
         else:
             matrices = self.augment.parameters(self.seed, epoch, rows, self.shape)
             if self.device_augment:
-                self._packs.read(rows, images.numpy())
+                self._packs.read(rows, pixels)
                 extras.insert(0, torch.from_numpy(matrices))
             else:
-                images = images.permute(0, 3, 1, 2) if self.channels_last else images
+                if self.channels_last:
+                    images, pixels = images.permute(0, 3, 1, 2), pixels.transpose(0, 3, 1, 2)
                 image = np.empty(self.shape, np.uint8)
-                for row, matrix, out in zip(rows, matrices, images.numpy(), strict=True):
+                for row, matrix, out in zip(rows, matrices, pixels, strict=True):
                     self._packs.read_into(row, image)
                     self.augment.apply_numpy(image, matrix, out)
         return images, torch.from_numpy(self._packs.labels[rows]), *extras
