@@ -54,7 +54,7 @@ def history(epochs: int, rng: np.random.Generator) -> list[dict[str, float]]:
 
 def predictions(count: int, rng: np.random.Generator, noise: float) -> pd.DataFrame:
     labels = rng.choice(5, count, p=SHARES).astype(float)
-    raw = np.clip(labels * 0.9 + 0.18, 0, 4) + rng.normal(0, noise, count)
+    raw = np.clip(labels * 0.9 + 0.18, 0, 4) + rng.normal(0, noise, count) * rng.choice([1, 3], count, p=(0.93, 0.07))
     ids = [f"{value:012x}" for value in rng.integers(0, 16**12, count)]
     table = pd.DataFrame({"id_code": ids, "pack": "aptos2019", "label": labels, "raw": raw})
     return table.assign(diagnosis=grade(raw, THRESHOLDS))

@@ -104,7 +104,7 @@ def _recipe(run: Run) -> dict[str, Any] | None:
     steps = []
     for step in plain["steps"]:
         values = ", ".join(f"{key} {_value(value)}" for key, value in step.items() if key not in ("step", "version"))
-        steps.append({"name": str(step["step"]).replace("_", " "), "values": values})
+        steps.append({"name": str(step["step"]).replace("_", " "), "says": values})
     return {
         "name": recipe.name,
         "words": RECIPES.get(recipe.name, "a recipe of your own"),
