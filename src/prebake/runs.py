@@ -48,6 +48,7 @@ INFO, CONFIG, RECIPE = "run.json", "config.json", "recipe.json"
 SPLIT, METRICS, VALIDATION = "split.csv", "metrics.csv", "validation.csv"
 BEST, LAST, WORST = "best.safetensors", "last.safetensors", "worst.npz"
 CHECKPOINTS, REPORT = "checkpoints", "report.html"
+FILES = (INFO, CONFIG, RECIPE, SPLIT, METRICS, VALIDATION, BEST, LAST, WORST, CHECKPOINTS, REPORT)
 
 _TEXT_COLUMNS = {"id_code": str, "pack": str, "group": str, "part": str}
 _NEEDED: dict[str, type | tuple[type, ...]] = {

@@ -1,0 +1,181 @@
+"""The run folder of a training: whose it is, what is written before the first step and after the last."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback
+
+from prebake.errors import RunError
+from prebake.metrics import DEFAULT_THRESHOLDS, grade
+from prebake.models import save_weights
+from prebake.runs import BEST, FILES, INFO, LAST, Run, RunWriter, Worst
+from prebake.training.learner import Learner
+from prebake.training.watch import best_path
+from prebake.version import __version__
+
+if TYPE_CHECKING:
+    from lightning import LightningModule, Trainer
+
+    from prebake.augment import Augment
+    from prebake.config import TrainConfig
+    from prebake.training.data import Data
+
+__all__ = ["Finish", "alone", "begin", "check_folder", "first_process"]
+
+WORST_SHOWN = 24
+FREE_TO_CHANGE = ("accelerator", "devices", "nodes", "strategy", "threads", "checkpoint_minutes", "logger")
+"""Fields that say where a training runs, not what it does: they may differ when it goes on."""
+
+
+def first_process() -> bool:
+    """Whether this process writes: the only one, or the first of those that train together."""
+    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder for a block; the lock ends with the process, however it ends."""
+    if not first_process():
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"another process trains into {folder}", do="wait for it, or choose another folder"
+            ) from error
+        except OSError as error:  # a file system without locks
+            warnings.warn(f"{folder} cannot be locked ({error}); let nothing else train into it", stacklevel=4)
+        yield
+    finally:
+        os.close(handle)
+
+
+def check_folder(folder: Path, config: TrainConfig, data: Data) -> Run | None:
+    """Return the run if it is complete, ``None`` if there is something to do; refuse what is another training."""
+    if not (folder / INFO).exists():
+        others = sorted(path.name for path in folder.iterdir() if path.name not in FILES and path.name[0] != ".")
+        if others:
+            raise RunError(
+                f"{folder} holds something else", got=", ".join(others[:5]), do="choose another folder with -o"
+            )
+        return None
+    found = Run(folder)
+    differences = [
+        f"{name}: {value!r} before, {config.to_dict()[name]!r} now"
+        for name, value in found.config.to_dict().items()
+        if value != config.to_dict()[name] and name not in FREE_TO_CHANGE
+    ]
+    before, now = (
+        [(pack["name"], pack["digest"]) for pack in packs] for packs in (found.info["packs"], data.describe_packs())
+    )
+    if [digest for _, digest in before] != [digest for _, digest in now]:
+        differences.append(f"packs: {_names(before)} before, {_names(now)} now")
+    if differences:
+        raise RunError(
+            f"{folder} holds another training ({found.info['state']})\n"
+            + "\n".join(f"    {line}" for line in differences),
+            do="choose another folder with -o, or give the packs and options of before",
+        )
+    return found if found.complete else None
+
+
+def _names(packs: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} ({digest[:8]})" for name, digest in packs)
+
+
+def begin(writer: RunWriter, config: TrainConfig, data: Data, augment: Augment, *, resumed: bool) -> None:
+    """Write what is known before the first step; ``run.json`` last, for it makes the folder a run."""
+    if not resumed:
+        shutil.rmtree(writer.checkpoints, ignore_errors=True)
+    writer.checkpoints.mkdir(exist_ok=True)
+    created = Run(writer.path).info.get("created") if (writer.path / INFO).exists() else None
+    writer.write_config(config)
+    if data.recipe is not None:
+        writer.write_recipe(data.recipe)
+    writer.write_split(data.split_table())
+    writer.write_info(
+        {
+            "state": "training",
+            "created": created or _now(),
+            "model": config.model,
+            "packs": data.describe_packs(),
+            "input": {
+                "size": data.size,
+                "mean": list(augment.mean),
+                "std": list(augment.std),
+                "fill": list(augment.fill),
+            },
+            "thresholds": list(DEFAULT_THRESHOLDS),
+            "n_train": len(data.train),
+            "n_val": len(data.val),
+            "n_unlabelled": len(data.labels) - len(data.train) - len(data.val),
+            "versions": _versions(),
+        }
+    )
+
+
+class Finish(Callback):
+    """Writes the results when the last epoch is done, ``run.json`` last, and removes what only resuming needed."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        self.writer = writer
+
+    def on_fit_end(self, trainer: Trainer, learner: LightningModule) -> None:
+        """Write the results."""
+        if not isinstance(learner, Learner) or not trainer.is_global_zero:
+            return
+        writer, data = self.writer, learner.data
+        best = best_path(writer.checkpoints, learner.best_epoch)
+        if best.exists():  # it is not where a process died right here before
+            best.replace(writer.path / BEST)
+        save_weights(learner.kept.state_dict(), writer.path / LAST, {"epoch": str(len(learner.history))})
+        writer.write_metrics(learner.history)
+        labels, raw = data.labels[data.val], learner.best_raw
+        writer.write_validation(data.table(data.val).assign(raw=raw, diagnosis=grade(raw)))
+        order = np.argsort(-np.abs(raw - labels), kind="stable")[:WORST_SHOWN]
+        table = data.table(data.val[order])
+        writer.write_worst(Worst(data.images(data.val[order]), tuple(table["id_code"]), labels[order], raw[order]))
+        info = Run(writer.path).info
+        info |= {
+            "state": "complete",
+            "finished": _now(),
+            "best_epoch": learner.best_epoch,
+            "precision": str(trainer.precision),
+            "device": _device(trainer),
+            "seconds": round(sum(row["seconds"] for row in learner.history), 3),
+            "versions": _versions(),
+        }
+        writer.write_info(info)
+        shutil.rmtree(writer.checkpoints, ignore_errors=True)
+
+
+def _device(trainer: Trainer) -> str:
+    root = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(root) if root.type == "cuda" else root.type
+    return f"{trainer.world_size} x {name}" if trainer.world_size > 1 else name
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    found = {name: version(name) for name in ("torch", "timm", "lightning", "numpy")}
+    return {"prebake": __version__, "python": platform.python_version(), **found}
