@@ -164,6 +164,8 @@ class Plan:
 
     def is_what(self, pack: Pack, path: Path, header: Header) -> bool:
         """Tell whether ``pack``, which lies at ``path``, already is what this plan would give."""
+        if self.missing():
+            return False
         in_place = [self.places[sample.id] for sample in self.baked()] == [Place(path, row) for row in range(len(pack))]
         same = pack.codec == header.codec and tuple(self.failures()) == pack.failures
         return in_place and same and not self.has_new_facts()

@@ -169,11 +169,12 @@ class _Driver:
             if others:
                 rest.append(replace(task, samples=others))
         self.barren = 0 if suspects or not lost else self.barren + 1
-        if self.barren > 2:
+        if self.trouble is not None and self.barren > 2:
+            if not isinstance(self.trouble, BrokenExecutor):
+                raise self.trouble
             raise PackError(
-                "worker processes are lost before they bake anything",
-                got=f"{type(self.trouble).__name__}: {self.trouble}",
-                do="see whether memory is short or processes are forbidden here; try --workers 1",
+                "worker processes die before they bake anything",
+                do="see whether memory is short, or processes are forbidden here",
             ) from self.trouble
         for task in suspects:
             self._try_alone(task)

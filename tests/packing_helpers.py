@@ -1,0 +1,86 @@
+"""Photographs, and recipes that worker processes import from here; what they do is steered by the photograph's first pixel."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prebake.recipe import Recipe
+
+SIZE = 16
+DEADLY = 255
+LOG = "PREBAKE_TEST_LOG"  # a file that gets a line for each photograph that is baked
+
+
+def photograph(path: Path, value: int, *, height: int = 30, width: int = 40) -> Path:
+    """Write a .png whose first pixel is ``value`` in all channels, and which differs from those of other values."""
+    image = np.full((height, width, 3), value, np.uint8)
+    image[5:, 7:, 0] += np.arange(width - 7, dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def photographs(folder: Path, values: Iterable[int]) -> Path:
+    for value in values:
+        photograph(folder / f"p{value:03d}.png", value)
+    return folder
+
+
+def shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if path := os.environ.get(LOG):
+        with open(path, "a") as log:
+            log.write(f"{image[0, 0, 0]}\n")
+    if image[0, 0, 0] == 250:
+        raise ValueError("it is the one\nthat cannot be baked")
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+
+def slowly(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    time.sleep(0.04)
+    return shrink(image)
+
+
+def very_slowly(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    time.sleep(2)
+    return shrink(image)
+
+
+def removing_run(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Do what the next driver does, the log being beside the run folder."""
+    shutil.rmtree(Path(os.environ[LOG]).with_name("run"))
+    return shrink(image)
+
+
+def killed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image[0, 0, 0] == DEADLY:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return slowly(image)
+
+
+def segfaulting(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image[0, 0, 0] == DEADLY:
+        ctypes.string_at(0)
+    return slowly(image)
+
+
+def killed_once(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image[0, 0, 0] == DEADLY:
+        mark = Path(os.environ[LOG] + ".mark")
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return slowly(image)
+
+
+def recipe(function=shrink, version: str = "1") -> Recipe:
+    return Recipe.from_callable(function, name=function.__name__, version=version, size=SIZE)
