@@ -15,7 +15,7 @@ import numpy.typing as npt
 from prebake.decode import decode
 from prebake.errors import OptionError, PackError, SourceError
 from prebake.files import atomic_path, digest
-from prebake.sources import read_bytes, scan
+from prebake.sources import read_bytes, survey
 from prebake.store import Pack, open_pack
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ Pixels = npt.NDArray[np.uint8]
 BACKGROUND = (22, 23, 26)
 TEXT = (225, 228, 232)
 LABEL = (255, 186, 84)
-GAP = 10
+GAP, LINE = 10, 30
+FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 1.0
 
 
 def save_grid(
@@ -113,7 +114,7 @@ def grid(
     Examples
     --------
     >>> grid("pack.h5", ["0a09aa7356c0"], cell=512).shape      # doctest: +SKIP
-    (564, 532, 3)
+    (562, 532, 3)
     """
     if count < 1 or cell < 32:
         raise OptionError(
@@ -128,7 +129,8 @@ def grid(
     for place, row in enumerate(rows):
         squares = [_fit(_colour(pack[row]), cell)]
         if photographs:
-            squares.insert(0, _fit(_photograph(pack, row, photographs[place], cell), cell))
+            before = _fit(_photograph(pack, row, photographs[place], cell), cell)
+            squares = [before, np.full((cell, GAP // 2, 3), BACKGROUND, np.uint8), *squares]
         pictures.append(_caption(np.concatenate(squares, axis=1), pack.ids[row], _label(pack.labels[row])))
     return _arrange(pictures)
 
@@ -149,12 +151,12 @@ def _choose(labels: npt.NDArray[np.float32], count: int) -> list[int]:
 
 
 def _photographs(pack: Pack, rows: Sequence[int], sources: Sequence[Pathish] | Pathish) -> list[Sample]:
-    """Find the sample of every row, by its id or else by its path in the source."""
+    """Find the sample of every row: by its path in the source, or by its id where the source was renamed."""
     listed = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    samples = scan(listed)
-    by_id = {sample.id: sample for sample in samples}
+    samples = survey(listed).samples
     by_path = {sample.path: sample for sample in samples}
-    found = [by_id.get(pack.ids[row]) or by_path.get(pack.paths[row]) for row in rows]
+    by_id = {sample.id: sample for sample in samples}
+    found = [by_path.get(pack.paths[row]) or by_id.get(pack.ids[row]) for row in rows]
     missing = [pack.ids[row] for row, sample in zip(rows, found, strict=True) if sample is None]
     if missing:
         raise SourceError(
@@ -170,7 +172,7 @@ def _photographs(pack: Pack, rows: Sequence[int], sources: Sequence[Pathish] | P
 def _photograph(pack: Pack, row: int, sample: Sample, cell: int) -> Pixels:
     """Decode the photograph of a row, after making sure that it is the one that was baked."""
     data = read_bytes(sample)
-    baked_from = pack.source_digest[row] if pack.source_digest is not None else ""
+    baked_from = pack.source_digest[row]
     if baked_from and digest(data) != baked_from:
         raise SourceError(
             f"{sample.id} ({sample.path}) is not the photograph that was baked",
@@ -206,7 +208,7 @@ def _label(value: float) -> str:
 def _caption(picture: Pixels, name: str, label: str) -> Pixels:
     """Put a line under a picture: the label at the right, the id at the left, shortened in the middle to fit."""
     width = picture.shape[1]
-    line = np.full((30, width, 3), BACKGROUND, np.uint8)
+    line = np.full((LINE, width, 3), BACKGROUND, np.uint8)
     right = _text_width(label)
     _write(line, label, width - right, LABEL)
     _write(line, _shorten(name, width - right - 12), 0, TEXT)
@@ -226,16 +228,13 @@ def _drawable(text: str) -> str:
     return text if int(cv2.__version__.split(".")[0]) >= 5 else text.encode("ascii", "backslashreplace").decode()
 
 
-FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 1.0
-
-
 def _text_width(text: str) -> int:
     """Return the width in pixels; text is drawn at twice its size and reduced, which is smoother."""
     return math.ceil(cv2.getTextSize(_drawable(text), FONT, FONT_SCALE, 2)[0][0] / 2) + 2
 
 
 def _write(line: Pixels, text: str, left: int, colour: tuple[int, int, int]) -> None:
-    """Write text into a line ``(30, W, 3)``, in place, from column ``left`` on."""
+    """Write text into a line ``(LINE, W, 3)``, in place, from column ``left`` on."""
     height, width = line.shape[0], max(1, min(_text_width(text), line.shape[1] - left))
     ink = np.zeros((2 * height, 2 * width), np.uint8)
     cv2.putText(ink, _drawable(text), (2, 2 * height - 20), FONT, FONT_SCALE, 255, 2, cv2.LINE_AA)
@@ -245,9 +244,10 @@ def _write(line: Pixels, text: str, left: int, colour: tuple[int, int, int]) -> 
 
 
 def _arrange(pictures: Sequence[Pixels]) -> Pixels:
-    """Lay pictures of one size out in rows, in about as many rows as columns seen from a landscape screen."""
+    """Lay pictures of one size out in rows: about square as a whole, with few empty places."""
     height, width = pictures[0].shape[:2]
-    columns = min(len(pictures), max(1, math.ceil(math.sqrt(len(pictures) * height / width))))
+    square = max(1, int(math.sqrt(len(pictures) * height / width)))
+    columns = min(range(square, square + 3), key=lambda wide: (-len(pictures) % wide, -wide))
     rows = math.ceil(len(pictures) / columns)
     sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), BACKGROUND, np.uint8)
     for place, picture in enumerate(pictures):
