@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prebake.decode import decode
+from prebake import fundus
+from prebake.decode import Decoded, decode
 from prebake.errors import RecipeError, RecipeMismatch
 from prebake.files import digest
 from prebake.recipe.named import NAMES, named_steps
@@ -151,7 +152,7 @@ class Recipe:
         """Decode a photograph and apply the recipe: the one function that packing and prediction call.
 
         Where the recipe allows it a JPEG is decoded at a fraction of its size; so the result may differ by a little
-        from that of :meth:`apply` on the whole picture.
+        from that of :meth:`apply`, which averages the whole picture down.
 
         Parameters
         ----------
@@ -165,17 +166,7 @@ class Recipe:
         RecipeError
             A user's function did not return what it must.
         """
-        first = self.steps[0]
-        oversampling = first.oversampling if isinstance(first, Decode) else 0.0
-        wanted = math.ceil(oversampling * self.size)
-        while True:
-            decoded = decode(data, min_side=wanted, exact=not oversampling)
-            photo = Photo(decoded.image, _scaling(decoded.scale))
-            baked = self._run(photo, decoded.width, decoded.height)
-            found = float(np.abs(baked.to_source[:, :2]).max(axis=0).min()) / decoded.scale
-            if decoded.scale == 1 or found >= oversampling:
-                return baked
-            wanted = max(math.ceil(wanted * oversampling / found), wanted + 1)  # the disc was smaller than the picture
+        return self._bake(lambda min_side: decode(data, min_side=min_side, exact=min_side is None))
 
     def apply(self, image: NDArray[np.uint8]) -> Baked:
         """Apply the recipe to decoded pixels.
@@ -192,16 +183,43 @@ class Recipe:
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise RecipeError("cannot bake this array", expected="uint8 (H, W, 3)", got=f"{image.dtype} {image.shape}")
-        return self._run(Photo(np.ascontiguousarray(image)), image.shape[1], image.shape[0])
+        whole = Decoded(np.ascontiguousarray(image), image.shape[1], image.shape[0], 1)
+        return self._bake(lambda _: whole)
 
-    def _run(self, photo: Photo, width: int, height: int) -> Baked:
+    def _bake(self, source: Callable[[int | None], Decoded]) -> Baked:
+        """Run the steps, on a reduced picture where the recipe allows it.
+
+        How far it may be reduced depends on the disc, which is only known afterwards: too far, and it is done again.
+        """
+        first = self.steps[0]
+        oversampling = first.oversampling if isinstance(first, Decode) else 0.0
+        if not oversampling:
+            return self._run(source(None), 1)
+        min_side = math.ceil(oversampling * self.size)
+        decoded = source(min_side)
+        while True:
+            factor = max(1, min(decoded.image.shape[:2]) // min_side)
+            baked = self._run(decoded, factor)
+            reduction = decoded.scale * factor
+            sampling = float(np.abs(baked.to_source[:, :2]).max(axis=0).min()) / reduction
+            if reduction == 1 or not sampling < oversampling:
+                return baked
+            min_side = max(math.ceil(min_side * oversampling / sampling), min_side + 1)
+            decoded = source(min_side) if decoded.scale > 1 else decoded
+
+    def _run(self, decoded: Decoded, factor: int) -> Baked:
+        image = decoded.image
+        if factor > 1:
+            height, width = (side // factor for side in image.shape[:2])
+            image = fundus.resize(image[: height * factor, : width * factor], width, height)
+        photo = Photo(image, _scaling(decoded.scale * factor))
         for step in self.steps:
             photo = step.run(photo, self.size)
-        return Baked(np.ascontiguousarray(photo.image), photo.to_source, width, height)
+        return Baked(np.ascontiguousarray(photo.image), photo.to_source, decoded.width, decoded.height)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain data."""
-        steps = [{"step": step.NAME, "version": step.VERSION, **dataclasses.asdict(step)} for step in self.steps]  # type: ignore[call-overload]
+        steps = [{"step": step.NAME, "version": step.VERSION, **step.values()} for step in self.steps]
         return {"name": self.name, "size": self.size, "steps": steps, "fill": list(self.fill)}
 
     @classmethod
@@ -315,9 +333,8 @@ def _scaling(scale: int) -> NDArray[np.float64]:
 
 
 def _describe(step: Step) -> str:
-    values = dataclasses.asdict(step)  # type: ignore[call-overload]
     version = f" v{step.VERSION}" if step.VERSION > 1 else ""
-    return f"{step.NAME}{version}({', '.join(f'{key}={value}' for key, value in values.items())})"
+    return f"{step.NAME}{version}({', '.join(f'{key}={value}' for key, value in step.values().items())})"
 
 
 def _nearest(name: object, known: Iterable[str]) -> str | None:

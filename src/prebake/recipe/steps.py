@@ -6,8 +6,9 @@ A step's version goes up whenever its pixels change; a recipe with another versi
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
@@ -19,7 +20,22 @@ from prebake.errors import RecipeError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["STEPS", "Call", "Decode", "Photo", "Resize", "Step", "SubtractAverage", "ToleranceCrop", "find_function"]
+__all__ = [
+    "STEPS",
+    "Call",
+    "CutDisc",
+    "Decode",
+    "FieldOfView",
+    "MaskDisc",
+    "Photo",
+    "Resize",
+    "ScaleRadius",
+    "Step",
+    "SubtractAverage",
+    "SubtractAverageInside",
+    "ToleranceCrop",
+    "find_function",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +48,16 @@ class Photo:
         uint8 (H, W, 3), RGB.
     to_source
         float64 (2, 3): maps coordinates of the image to those of the photograph.
+    radius
+        Of the field of view, around the middle of the image; None: no such disc is known.
+    frame
+        left, top, right, bottom (the latter two exclusive) of what the photograph covers; None: all of it.
     """
 
     image: NDArray[np.uint8]
     to_source: NDArray[np.float64] = field(default_factory=lambda: np.eye(2, 3))
+    radius: float | None = None
+    frame: tuple[int, int, int, int] | None = None
 
     def moved(self, image: NDArray[np.uint8], scale: tuple[float, float], offset: tuple[float, float]) -> Photo:
         """Return the next state: x of the new image lies at ``scale * x + offset`` in this one."""
@@ -43,6 +65,12 @@ class Photo:
         matrix[:, 2] += matrix[:, :2] @ np.asarray(offset, np.float64)
         matrix[:, :2] *= np.asarray(scale, np.float64)
         return Photo(image, matrix)
+
+    def resized(self, image: NDArray[np.uint8]) -> Photo:
+        """Return the next state after a resize with OpenCV's convention: x lies at ``(x + 0.5) * scale - 0.5``."""
+        x = self.image.shape[1] / image.shape[1]
+        y = self.image.shape[0] / image.shape[0]
+        return self.moved(image, (x, y), (x / 2 - 0.5, y / 2 - 0.5))
 
 
 class Step:
@@ -54,6 +82,10 @@ class Step:
     def run(self, photo: Photo, size: int) -> Photo:
         """Do the step for a recipe of ``size`` pixels."""
         raise NotImplementedError
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields of the step."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,32 +163,157 @@ class ToleranceCrop(Step):
         return photo.moved(crop, (1, 1), offset)
 
 
-_INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
-
-
 @dataclass(frozen=True, slots=True)
 class Resize(Step):
-    """Resize to size x size pixels, whatever the aspect."""
+    """Resize to size x size pixels, whatever the aspect.
+
+    Parameters
+    ----------
+    interpolation
+        ``area``: without aliasing; ``linear``: as ``cv2.resize`` does by default.
+    """
 
     NAME: ClassVar[str] = "resize"
     interpolation: str = "area"
 
     def __post_init__(self) -> None:
-        if self.interpolation not in _INTERPOLATIONS:
-            got = repr(self.interpolation)
-            raise RecipeError("step resize: unknown interpolation", expected=" or ".join(_INTERPOLATIONS), got=got)
+        """Check the interpolation."""
+        if self.interpolation not in {"area", "linear"}:
+            raise RecipeError("step resize: interpolation", expected="area or linear", got=repr(self.interpolation))
 
     def run(self, photo: Photo, size: int) -> Photo:
-        """Resize with OpenCV's convention: x goes to (x + 0.5) * scale - 0.5."""
-        return resized(photo, size, self.interpolation)
+        """Resize."""
+        if self.interpolation == "area":
+            return photo.resized(fundus.resize(photo.image, size, size))
+        return photo.resized(cv2.resize(photo.image, (size, size)))  # type: ignore[arg-type]
 
 
-def resized(photo: Photo, size: int, interpolation: str) -> Photo:
-    """Resize a photo to size x size pixels; ``area`` averages where it shrinks and is linear where it enlarges."""
-    height, width = photo.image.shape[:2]
-    image = cv2.resize(photo.image, (size, size), interpolation=_INTERPOLATIONS[interpolation])
-    scale = (width / size, height / size)
-    return photo.moved(image, scale, (scale[0] / 2 - 0.5, scale[1] / 2 - 0.5))  # type: ignore[arg-type]
+@dataclass(frozen=True, slots=True)
+class FieldOfView(Step):
+    """Find the disc, take the square around it (black beyond the photograph), resize that without aliasing.
+
+    Aspect and roundness are kept; what the photograph's edge cuts off stays black. Without a disc
+    (:func:`prebake.fundus.fit_disc`) the square is that around the whole photograph.
+
+    Parameters
+    ----------
+    margin
+        Room around the disc, as a share of its radius.
+    """
+
+    NAME: ClassVar[str] = "field_of_view"
+    margin: float = 0.01
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Crop and resize; afterwards the disc sits in the middle of the image and its radius is known."""
+        height, width = photo.image.shape[:2]
+        disc = fundus.fit_disc(photo.image)
+        if disc is None:
+            side = max(width, height)
+            x, y = (width - side) // 2, (height - side) // 2
+        else:
+            half = disc.radius * (1 + self.margin)
+            side = max(1, round(2 * half))
+            x, y = round(disc.x + 0.5 - side / 2), round(disc.y + 0.5 - side / 2)
+        left, top, right, bottom = max(0, -x), max(0, -y), max(0, x + side - width), max(0, y + side - height)
+        part = photo.image[y + top : y + side - bottom, x + left : x + side - right]
+        square = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT)
+        image = fundus.resize(square, size, size)  # type: ignore[arg-type]
+        scale = size / side
+        near, far = (math.ceil(left * scale), math.ceil(top * scale)), (side - right, side - bottom)
+        frame = (*near, *(max(start + 1, math.floor(end * scale)) for start, end in zip(near, far, strict=True)))
+        result = photo.moved(square, (1, 1), (x, y)).resized(image)  # type: ignore[arg-type]
+        radius = None if disc is None else size / 2 / (1 + self.margin)
+        return replace(result, radius=radius, frame=frame)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskDisc(Step):
+    """Black outside the disc: the border's noise, labels and notches tell nothing of the eye.
+
+    Parameters
+    ----------
+    share
+        Of the disc's radius that stays.
+    """
+
+    NAME: ClassVar[str] = "mask_disc"
+    share: float = 1.0
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Mask; a photograph without a disc stays as it is."""
+        if photo.radius is None:
+            return photo
+        image = photo.image.copy()
+        image[~fundus.inside(size, photo.radius * self.share)] = 0
+        return replace(photo, image=image)
+
+
+@dataclass(frozen=True, slots=True)
+class SubtractAverageInside(Step):
+    """Subtract the local average without a halo: :func:`prebake.fundus.subtract_average_inside`.
+
+    Parameters
+    ----------
+    sigma
+        In pixels.
+    share
+        Of the disc's radius that stays; the camera's aperture shades the outermost pixels.
+    """
+
+    NAME: ClassVar[str] = "subtract_average_inside"
+    sigma: float = 10.0
+    share: float = 0.98
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Subtract; outside the disc, and beyond the photograph's edges, even 128."""
+        radius = None if photo.radius is None else photo.radius * self.share
+        frame = photo.frame or (0, 0, size, size)
+        return replace(photo, image=fundus.subtract_average_inside(photo.image, self.sigma, radius, frame))
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRadius(Step):
+    """Scale to a radius, measured by :func:`prebake.fundus.graham_radius`, so that a share of it fills the size.
+
+    Parameters
+    ----------
+    share
+        Of the radius.
+    sigma
+        Of the subtraction that follows, in pixels: so much more than the square in the middle is kept for its sake.
+    """
+
+    NAME: ClassVar[str] = "scale_radius"
+    share: float = 0.9
+    sigma: float = 10.0
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Scale the middle of the photograph."""
+        height, width = photo.image.shape[:2]
+        scale = size / (2 * self.share * fundus.graham_radius(photo.image))
+        half = math.ceil((size / 2 + 4 * self.sigma) / scale)
+        x, y = max(0, width // 2 - half), max(0, height // 2 - half)
+        part = photo.image[y : height // 2 + half, x : width // 2 + half]
+        image = fundus.resize(part, *(max(1, round(side * scale)) for side in part.shape[1::-1]))
+        return photo.moved(part, (1, 1), (x, y)).resized(image)
+
+
+@dataclass(frozen=True, slots=True)
+class CutDisc(Step):
+    """Keep the disc in the middle that fits into size x size pixels; 128 around it."""
+
+    NAME: ClassVar[str] = "cut_disc"
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Cut."""
+        height, width = photo.image.shape[:2]
+        x, y = (width - size) // 2, (height - size) // 2
+        left, top, right, bottom = max(0, -x), max(0, -y), max(0, x + size - width), max(0, y + size - height)
+        part = photo.image[y + top : y + size - bottom, x + left : x + size - right]
+        image = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(128, 128, 128))
+        image[~fundus.inside(size, size / 2)] = 128
+        return photo.moved(image, (1, 1), (x, y))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +325,20 @@ class SubtractAverage(Step):
 
     def run(self, photo: Photo, size: int) -> Photo:  # noqa: ARG002
         """Subtract."""
-        return Photo(fundus.subtract_average(photo.image, self.sigma), photo.to_source)
+        return replace(photo, image=fundus.subtract_average(photo.image, self.sigma))
 
 
-STEPS: dict[str, type[Step]] = {step.NAME: step for step in (Decode, Call, ToleranceCrop, Resize, SubtractAverage)}
+_ALL: tuple[type[Step], ...] = (
+    Decode,
+    Call,
+    ToleranceCrop,
+    Resize,
+    FieldOfView,
+    MaskDisc,
+    SubtractAverage,
+    SubtractAverageInside,
+    ScaleRadius,
+    CutDisc,
+)
+
+STEPS: dict[str, type[Step]] = {step.NAME: step for step in _ALL}

@@ -1,7 +1,4 @@
-"""What is done to the pixels of a fundus photograph: crops, the field of view, the local average, masks; all pure.
-
-Coordinates are of pixel centres: x to the right, y down, (0, 0) the centre of the first pixel.
-"""
+"""The published tolerance crop, and resizing without aliasing."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.uint8]
 
-__all__ = ["subtract_average", "tolerance_crop"]
+__all__ = ["resize", "tolerance_crop"]
 
 
 def runs_of(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -61,12 +58,12 @@ def tolerance_crop(image: Image, tolerance: int = 7) -> tuple[Image, tuple[int, 
     rows, columns = (runs_of(gray.max(axis=axis) > tolerance) for axis in (1, 0))
     if not len(rows):
         return image, (0, 0)
-    crop = np.empty((int(np.ptp(rows, 1).sum()), int(np.ptp(columns, 1).sum()), 3), np.uint8)
     if len(rows) == len(columns) == 1:
         crop = image[rows[0, 0] : rows[0, 1], columns[0, 0] : columns[0, 1]]
     elif len(rows) * len(columns) > 4096:  # noise everywhere: copying run by run would be slower
         crop = image[np.ix_(_members(rows), _members(columns))]
     else:
+        crop = np.empty((int(np.ptp(rows, 1).sum()), int(np.ptp(columns, 1).sum()), 3), np.uint8)
         for (top, bottom), y in zip(rows, _starts(rows), strict=True):
             for (left, right), x in zip(columns, _starts(columns), strict=True):
                 crop[y : y + bottom - top, x : x + right - left] = image[top:bottom, left:right]
@@ -88,23 +85,10 @@ def _longest_offset(runs: NDArray[np.int64]) -> int:
     return int(runs[longest, 0] - _starts(runs)[longest])
 
 
-def subtract_average(image: Image, sigma: float) -> Image:
-    """Subtract the local average: ``4 * image - 4 * GaussianBlur(image, sigma) + 128``, saturated to 0..255.
-
-    The formula is Ben Graham's (winner of Kaggle's Diabetic Retinopathy Detection, competition report of 2015); the
-    2019 kernel uses it with sigma 10.
-
-    Parameters
-    ----------
-    image
-        uint8 (H, W, 3).
-    sigma
-        Standard deviation of the Gaussian in pixels.
-
-    Returns
-    -------
-    NDArray
-        uint8 (H, W, 3): 128 where a pixel equals its surroundings.
-    """
-    average = cv2.GaussianBlur(image, (0, 0), sigma)
-    return cv2.addWeighted(image, 4, average, -4, 128)  # type: ignore[return-value]
+def resize(image: Image, width: int, height: int) -> Image:
+    """Resize without aliasing: averages areas along an axis that shrinks, is linear along one that grows."""
+    rows, columns = image.shape[:2]
+    if width <= columns and height <= rows:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    shrunk = cv2.resize(image, (min(width, columns), min(height, rows)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
