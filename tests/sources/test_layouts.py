@@ -34,8 +34,9 @@ IDRID_TRAIN = {
     "1. Original Images/a. Training Set/IDRiD_002.jpg": None,
 }
 IDRID_TEST = {
-    "2. Groundtruths/b. IDRiD_Disease Grading_Testing Labels.csv": "Image name,Retinopathy grade,Risk of macular edema \r\n"
-    "IDRiD_001,4,0\r\n",
+    "2. Groundtruths/b. IDRiD_Disease Grading_Testing Labels.csv": (
+        "Image name,Retinopathy grade,Risk of macular edema \r\nIDRiD_001,4,0\r\n"
+    ),
     "1. Original Images/b. Testing Set/IDRiD_001.jpg": None,
 }
 MESSIDOR2 = {
@@ -62,7 +63,8 @@ ODIR_HEADER = (
 ODIR = {
     "annotations.csv": f"\ufeff{ODIR_HEADER}\n"
     "0,69,Female,0_left.jpg,0_right.jpg,cataract,normal fundus,0,0\n"
-    "1,57,Male,1_left.jpg,1_right.jpg,lens dust，normal fundus,severe nonproliferative retinopathy，glaucoma,1,1\n"
+    "1,57,Male,1_left.jpg,1_right.jpg,lens dust\uff0cnormal fundus,"
+    "severe nonproliferative retinopathy\uff0cglaucoma,1,1\n"
     '2,42,Male,2_left.jpg,2_right.jpg,"hypertensive retinopathy,mild nonproliferative retinopathy",'
     "suspected diabetic retinopathy,0,1\n",
     **{f"Training Images/{n}_{eye}.jpg": None for n in range(3) for eye in ("left", "right")},
@@ -156,7 +158,7 @@ def test_idrid_ids_that_repeat_in_the_test_set_are_told_apart_by_the_split(make)
 def test_idrid_test_grades_never_go_to_training_photographs(make):
     labels_of_the_test_set_only = {name: text for name, text in IDRID_TEST.items() if name.endswith(".csv")}
     photographs_of_the_training_set_only = {name: text for name, text in IDRID_TRAIN.items() if name.endswith(".jpg")}
-    with pytest.raises(TableError, match="IDRiD_001.*no photograph of this name in a folder for test"):
+    with pytest.raises(TableError, match=r"IDRiD_001.*no photograph of this name in a folder for test"):
         scan(make(labels_of_the_test_set_only | photographs_of_the_training_set_only))
 
 
@@ -180,7 +182,8 @@ def test_messidor2_matches_stems_whatever_the_case_and_extension_and_leaves_ungr
 
 def test_messidor2_groups_the_eyes_that_the_pairs_table_joins(make, tmp_path):
     pairs = {
-        "messidor-2.csv": "left;right\n20051020_43808_0100_PP.png;20051020_43832_0100_PP.png\nIM004176.JPG;IM002385.JPG\n"
+        "messidor-2.csv": "left;right\n20051020_43808_0100_PP.png;20051020_43832_0100_PP.png\n"
+        "IM004176.JPG;IM002385.JPG\n"
     }
     source = make(MESSIDOR2 | pairs)
     expected = ["20051020_43808_0100_PP", "IM004176", "IM004176", "20051020_43808_0100_PP"]

@@ -63,7 +63,8 @@ def scan(sources: Source | Sequence[Source], *, labels: Source | None = None, la
     sources
         Folders, .zip or plain .tar archives, or single photographs. With one source the ids are bare; with several
         each id (and group) starts with the name of its source, which is the name of the folder or archive
-        (``aptos/0a09aa7356c0``; ``NAME-2`` for a second one called the same). Where the splits of a source repeat ids,
+        (``aptos/0a09aa7356c0``; ``NAME-2`` for a second one called the same). Single photographs count as one source
+        for each folder that they are in. Where the splits of a source repeat ids,
         the split comes before the id (``train/IDRiD_001``).
     labels
         A CSV to use instead of the tables in the sources. With several sources it names a photograph by its bare
@@ -111,8 +112,8 @@ def survey(sources: Source | Sequence[Source], *, labels: Source | None = None, 
     paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if not paths:
         raise OptionError("no source is named", expected="a folder, a .zip, a plain .tar, or a photograph")
-    listings = [_list_photographs(path) for path in paths]
-    names = _unique_names(paths)
+    listings = _list_all(paths)
+    names = _unique_names(listings)
     if labels is None:
         prefixes = [f"{name}/" if len(names) > 1 else "" for name in names]
         surveyed = [_by_own_tables(*each, layout) for each in zip(listings, names, prefixes, strict=True)]
@@ -145,27 +146,32 @@ class _Part:
     notes: Sequence[str] = ()
 
 
-def _list_photographs(path: Source) -> Listing:
-    listing = list_source(path)
-    if not listing.photographs:
-        archives = listing.root if Path(listing.root).is_file() else f"{listing.root}/*.zip"
-        raise SourceError(
-            f"there are no photographs in {path}",
-            expected="files such as .jpg, .png, .tif, in any sub-folder",
-            do=f"name the folder or archive that holds them (inside archives: name these, for example {archives})",
-        )
-    return listing
-
-
-def _unique_names(paths: Sequence[Source]) -> list[str]:
-    """Name sources after folder or archive; refuse the same one twice."""
-    names: list[str] = []
-    real: dict[str, Source] = {}
+def _list_all(paths: Sequence[Source]) -> list[Listing]:
+    """List every source, each once; photographs named one by one are one source for each folder."""
+    listings: dict[tuple[str, bool], Listing] = {}
+    seen: dict[str, Source] = {}
     for path in paths:
-        if (other := real.setdefault(os.path.realpath(path), path)) is not path:
+        if (other := seen.setdefault(os.path.realpath(path), path)) is not path:
             raise SourceError(f"{path} is named twice", got=f"{other} and {path}", do="name each source once")
-        absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps the name that the user sees
-        base = (absolute.name if absolute.is_dir() else absolute.stem) or "root"
+        listing = list_source(path)
+        if not listing.photographs:
+            raise SourceError(
+                f"there are no photographs in {path}",
+                expected="files such as .jpg, .png, .tif, in any sub-folder",
+                do="name the folder or archive that holds them; archives inside a folder are sources of their own",
+            )
+        key = (listing.root, listing.root != os.path.abspath(path))  # noqa: PTH100 - as list_source makes it
+        before = listings[key].photographs if key in listings else ()
+        listings[key] = replace(listing, photographs=before + listing.photographs)
+    return list(listings.values())
+
+
+def _unique_names(listings: Sequence[Listing]) -> list[str]:
+    """Name sources after folder or archive."""
+    names: list[str] = []
+    for listing in listings:
+        root = Path(listing.root)
+        base = (root.name if root.is_dir() else root.stem) or "root"
         name, count = base, 1
         while name in names:
             count += 1

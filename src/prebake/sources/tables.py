@@ -160,7 +160,7 @@ def parse_table(name: str, data: bytes, *, folder: Sequence[str] | None = None) 
         raise SourceError(f"{name} line {reader.line_num} is not a line of a CSV file: {error}") from error
     header = rows[0][1]
     _check_widths(name, len(header), rows)
-    padded = tuple((number, row + ("",) * (len(header) - len(row))) for number, row in rows[1:])
+    padded = tuple((number, (row + ("",) * len(header))[: len(header)]) for number, row in rows[1:])
     return Table(name, where, header, padded, split)
 
 
