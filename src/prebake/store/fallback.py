@@ -1,4 +1,4 @@
-"""Reading images that only HDF5 itself can decode: slow, one thread at a time, never wrong."""
+"""What only HDF5 itself can do: filters that are not ours, and images behind them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["read_through_hdf5"]
+__all__ = ["filters_of", "has_filter", "read_through_hdf5"]
+
+
+def has_filter(number: int) -> bool:
+    """Tell whether HDF5 has a filter, if need be after loading those of hdf5plugin."""
+    if not h5py.h5z.filter_avail(number):
+        import hdf5plugin  # noqa: F401, PLC0415 - registers its filters, and is slow to load
+    return bool(h5py.h5z.filter_avail(number))
+
+
+def filters_of(create: h5py.h5p.PropDCID) -> list[int]:
+    """Return the numbers of a dataset's filters, in order."""
+    return [create.get_filter(position)[0] for position in range(create.get_nfilters())]
 
 
 def read_through_hdf5(buffer: NDArray[np.uint8], name: str, row: int, out: NDArray[np.uint8]) -> None:
@@ -22,7 +34,10 @@ def read_through_hdf5(buffer: NDArray[np.uint8], name: str, row: int, out: NDArr
     that has been replaced since is still the one that was opened.
     """
     with h5py.File(_Mapped(buffer), "r") as file:
-        file[name].read_direct(out, np.s_[row])
+        images = file[name]
+        for number in filters_of(images.id.get_create_plist()):
+            has_filter(number)
+        images.read_direct(out, np.s_[row])
 
 
 class _Mapped(io.RawIOBase):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["merge_packs"]
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 1 << 20
 
 
 def merge_packs(

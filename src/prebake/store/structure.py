@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import stat
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,6 +17,7 @@ import numpy as np
 from prebake.errors import PackDamaged, PackError, PackFormatError
 from prebake.store import layout
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
+from prebake.store.fallback import filters_of, has_filter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,7 +167,7 @@ class _Opened:
         self, images: h5py.h5d.DatasetID, attributes: Mapping[str, str], columns: Mapping[str, Any], ids: list[bytes]
     ) -> Structure:
         shape = self.image_shape(images)
-        rows, size = shape[0], int(np.prod(shape[1:], dtype=object))
+        rows, size = shape[0], math.prod(shape[1:])
         create = images.get_create_plist()
         codec: Codec | None = None
         offsets, sizes, pixels = np.zeros(rows, np.int64), np.zeros(rows, np.int64), None
@@ -175,7 +177,7 @@ class _Opened:
             offsets, sizes = start + np.arange(rows, dtype=np.int64) * size, np.full(rows, size, np.int64)
         elif create.get_layout() == h5py.h5d.CHUNKED:
             chunk = create.get_chunk()
-            expected = int(np.prod([-(-s // c) for s, c in zip(shape, chunk, strict=True)], dtype=object))
+            expected = math.prod(-(-size // part) for size, part in zip(shape, chunk, strict=True))
             if (found := images.get_num_chunks()) != expected:
                 raise PackFormatError(
                     f"{self.path}: the file is not complete: images were never written",
@@ -183,9 +185,13 @@ class _Opened:
                     got=found,
                     do="pack again",
                 )
-            codec = self.known_codec(create) if chunk == (1, *shape[1:]) else None
+            codec, bit = self.known_codec(create) if chunk == (1, *shape[1:]) else (None, 0)
             if codec is not None:
-                offsets, sizes = self.chunks(images, rows)
+                offsets, sizes = self.chunks(images, shape, bit)
+            else:
+                missing = [number for number in filters_of(create) if not has_filter(number)]
+                if missing:
+                    self.refuse(f"images behind HDF5 filter {missing[0]}, which is not installed")
         return Structure(self.buffer, shape, codec, offsets, sizes, pixels, attributes, columns, ids)
 
     def image_shape(self, images: h5py.h5d.DatasetID) -> tuple[int, int, int, int]:
@@ -197,28 +203,26 @@ class _Opened:
             self.refuse(f"images of shape {shape}")
         return rows, height, width, channels
 
-    def known_codec(self, create: h5py.h5p.PropDCID) -> Codec | None:
-        """Return how to decode a chunk; ``None`` when only HDF5 knows."""
-        filters = []
+    def known_codec(self, create: h5py.h5p.PropDCID) -> tuple[Codec | None, int]:
+        """Return how to decode a chunk, ``None`` when only HDF5 knows, and the bit of its filter in a chunk's mask."""
+        filters, bit = [], 0
         for position in range(create.get_nfilters()):
             number, _, options, _ = create.get_filter(position)
-            if not h5py.h5z.filter_avail(number):
-                import hdf5plugin  # noqa: F401, PLC0415 - registers its filters, and is slow to load
-            if not h5py.h5z.filter_avail(number):
-                self.refuse(f"images behind HDF5 filter {number}, which is not installed")
             if number == SHUFFLE and options[:1] == (1,):
                 continue  # shuffling the bytes of one-byte values leaves them where they are
             filters.append(number)
-        known: dict[tuple[int, ...], Codec] = {
-            (): Raw(),
-            (Gzip.filter_id or 0,): Gzip(),
-            (Zstd.filter_id or 0,): Zstd(),
-        }
-        return known.get(tuple(filters))
+            bit = 1 << position
+        known: dict[tuple[int | None, ...], Codec] = {(): Raw(), (Gzip.filter_id,): Gzip(), (Zstd.filter_id,): Zstd()}
+        return known.get(tuple(filters)), bit
 
-    def chunks(self, images: h5py.h5d.DatasetID, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return offset and size of each image's chunk, from one pass over the chunk index."""
-        found = array("Q")
+    def chunks(
+        self, images: h5py.h5d.DatasetID, shape: Sequence[int], bit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return offset and size of each image's chunk, from one pass over the chunk index.
+
+        Size 0 stands for a chunk for which some filter was left out: it is read through HDF5.
+        """
+        rows, nbytes, found = shape[0], math.prod(shape[1:]), array("Q")
 
         def note(info: h5py.h5d.StoreInfo) -> None:
             position, mask, offset, size = info
@@ -229,13 +233,14 @@ class _Opened:
         table = np.frombuffer(found, np.uint64).reshape(-1, 4) if found else np.empty((0, 4), np.uint64)
         row, mask, offset, size = table.T
         end = np.uint64(len(self.buffer))
-        if len(row) != rows or (np.sort(row) != np.arange(rows, dtype=np.uint64)).any():
+        bad_index = len(row) != rows or (np.sort(row) != np.arange(rows, dtype=np.uint64)).any()
+        # HDF5 would read past the end of a chunk that is not encoded and smaller than an image.
+        if bad_index or ((mask & np.uint64(bit) != 0) & (size != nbytes)).any():
             raise PackDamaged(f"{self.path}: the chunk index is damaged", do="pack again, or restore a copy")
         if ((size < 1) | (size > end) | (offset > end - np.minimum(size, end))).any():
             raise PackDamaged(f"{self.path}: images lie beyond the end of the file: it was cut short", do="pack again")
         offsets, sizes = np.empty(rows, np.int64), np.empty(rows, np.int64)
         offsets[row.astype(np.int64)] = offset.astype(np.int64)
-        # A chunk for which some filter was left out is read through HDF5.
         sizes[row.astype(np.int64)] = np.where(mask == 0, size, 0).astype(np.int64)
         return offsets, sizes
 
@@ -248,7 +253,7 @@ class _Opened:
 
     def contiguous(self, found: h5py.h5d.DatasetID, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return a contiguous dataset as a view into the file."""
-        count = int(np.prod(shape, dtype=object))
+        count = math.prod(shape)
         if count == 0:
             return np.empty(shape, dtype)
         if found.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS:

@@ -11,10 +11,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from prebake.errors import NoSpace, PackError
+from prebake.errors import MissingExtra, NoSpace, PackError
 from prebake.store import layout
 from prebake.store.checksums import checksum, pixel_statistics
 from prebake.store.codecs import codec_named
+from prebake.store.fallback import has_filter
 from prebake.version import __version__
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class PackFile:
         options = alignment if self.codec.filter_id is None else {}
         try:
             self._file = h5py.File(path, "w", libver=("earliest", "v110"), locking=False, **options)
+            self._set("format", layout.FORMAT)
+            self._set("format_version", layout.FORMAT_VERSION)
+            self._set("needs", layout.NEEDS)
             self._images = self._create_images()
         except OSError as error:
             self._fail(error)
@@ -65,6 +69,8 @@ class PackFile:
             create.set_layout(h5py.h5d.CONTIGUOUS)
             create.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         else:
+            if not has_filter(self.codec.filter_id):
+                raise MissingExtra(f"HDF5 lacks the filter of {self.codec.name}", do="pip install --upgrade hdf5plugin")
             create.set_chunk((1, *self.shape))
             create.set_filter(self.codec.filter_id, h5py.h5z.FLAG_MANDATORY, self.codec.filter_options)
         space = h5py.h5s.create_simple((self.rows, *self.shape))
@@ -117,9 +123,6 @@ class PackFile:
                 self._write_column(column.name, columns[column.name])
             for name, array in failed.items():
                 self._write_column(name, array)
-            self._set("format", layout.FORMAT)
-            self._set("format_version", layout.FORMAT_VERSION)
-            self._set("needs", layout.NEEDS)
             for name, value in texts.items():
                 self._set(name, value)
             digest = layout.columns_digest(texts, (self.rows, *self.shape), {**columns, **failed})
@@ -216,9 +219,9 @@ class PackWriter:
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != tuple(file.shape):
             got = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
             raise PackError(f"{row.id}: image of the wrong kind", expected=f"uint8 {file.shape}", got=got)
+        self._know(row.id)
         if len(self._rows) == file.rows:
             raise PackError(f"{file.path}: more images than its capacity", expected=file.rows, got=row.id)
-        self._know(row.id)
         image = np.ascontiguousarray(image)
         file.write(len(self._rows), image if file.codec.filter_id is None else file.codec.encode(image))
         self._measured.append((checksum(image), *pixel_statistics(image)))
