@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test check types layers unit browser clean
+.PHONY: help demo test check types layers unit browser docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -27,6 +27,9 @@ browser:         ## Chromium for the tests that open a report (needs root; witho
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 	  || echo "no chromium here: the browser tests will be skipped (as root: apt-get install chromium)"
+
+docs: $(READY)   ## the generated pages
+	$(BIN)/python docs/generate_cli.py
 
 clean:           ## remove the environment and everything generated
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

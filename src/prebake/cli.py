@@ -134,11 +134,11 @@ def pack(
         workers=workers,
         on_error=on_error,
     )
-    terminal.say(terminal.packed(result))
+    terminal.say(terminal.packed(result, output))
 
 
 @_command("info PACK [--json]")
-def info(pack: Path, *, json_: Annotated[bool, Parameter(name="--json")] = False) -> None:
+def info(pack: Path, /, *, json_: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """Tell what is in a pack: rows, size, recipe, codec, labels, failures.
 
     Parameters
@@ -155,7 +155,7 @@ def info(pack: Path, *, json_: Annotated[bool, Parameter(name="--json")] = False
 
 
 @_command("verify PACK")
-def verify(pack: Path) -> None:
+def verify(pack: Path, /) -> None:
     """Check every checksum of a pack; name damaged images; exit code 1 if there are any.
 
     Parameters
@@ -172,6 +172,7 @@ def verify(pack: Path) -> None:
 @_command("show PACK [IDS...] -o GRID.png [--before SOURCE...]")
 def show(
     pack: Path,
+    /,
     *ids: str,
     output: Output,
     before: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
@@ -262,7 +263,7 @@ def predict(
 
 
 @_command("report RUN [-o PAGE.html]")
-def report(run: Path, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None) -> None:
+def report(run: Path, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None) -> None:
     """Write one self-contained HTML page about a run: curves, confusion matrix, kappa, worst errors, settings.
 
     Parameters

@@ -32,31 +32,31 @@ def complain(text: str) -> None:
     sys.stderr.write(f"{'error:' if plain else chr(27) + '[1;31merror:' + chr(27) + '[0m'} {text}\n")
 
 
-def facts(summary: Mapping[str, object], indent: str = "") -> str:
-    """Lay out nested facts as aligned ``name  value`` lines."""
-    width = max((len(name) for name in summary), default=0)
+def facts(summary: Mapping[str, object]) -> str:
+    """Lay out facts as aligned ``name  value`` lines; longer lists go below their name, an entry a line."""
+    width = max(map(len, summary))
     lines = []
     for name, value in summary.items():
-        title = f"{indent}{name.replace('_', ' '):<{width}}"
-        if isinstance(value, Mapping) and value:
-            lines += [title.rstrip(), facts(value, indent + "  ")]
-        elif isinstance(value, list) and value:
-            lines += [title.rstrip(), *(f"{indent}  {_line(entry)}" for entry in value)]
+        title = f"{name.replace('_', ' '):<{width}}"
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            lines += [f"{title}  {len(value):,}", *("  " + "  ".join(map(str, entry.values())) for entry in value)]
         else:
             lines.append(f"{title}  {_shown(value)}")
     return "\n".join(lines)
 
 
-def _line(entry: object) -> str:
-    return "  ".join(str(part) for part in entry.values()) if isinstance(entry, Mapping) else str(entry)
-
-
 def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_shown(entry)}" for name, entry in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "-"
+    if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return "-" if value in (None, "", [], {}) else str(value)
+    return "-" if value in (None, "") else str(value)
+
+
+def _photographs(count: int) -> str:
+    return f"{count:,} photograph" + ("s" if count != 1 else "")
 
 
 def packed(pack: Pack, output: Path) -> str:
@@ -68,7 +68,7 @@ def packed(pack: Pack, output: Path) -> str:
         f"{human_bytes(output.stat().st_size)}, verified",
     ]
     if pack.failures:
-        lines.append(f"{len(pack.failures):,} photographs could not be baked; they are listed by: prebake info {output}")
+        lines.append(f"{_photographs(len(pack.failures))} could not be baked; prebake info {output} lists them")
     lines.append(f"next: prebake show {output} -o grid.png    prebake train {output} -o run")
     return "\n".join(lines)
 
@@ -89,7 +89,7 @@ def predicted(predictions: Predictions, output: Path) -> str:
     counts = table["diagnosis"].value_counts().sort_index()
     lines = [f"{output}: {len(table):,} photographs; " + ", ".join(f"grade {g}: {n:,}" for g, n in counts.items())]
     if predictions.failures:
-        lines.append(f"{len(predictions.failures):,} photographs could not be read:")
+        lines.append(f"{_photographs(len(predictions.failures))} could not be read:")
         lines += [f"  - {failure.id}  ({failure.path}): {failure.reason}" for failure in predictions.failures]
     return "\n".join(lines)
 

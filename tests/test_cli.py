@@ -1,0 +1,142 @@
+"""The command line: help, exit codes, and that each verb makes its one call."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from prebake.cli import main
+
+COMMANDS = ("pack", "info", "verify", "show", "train", "predict", "report", "demo")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Six small photographs and a table."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    lines = ["id_code,diagnosis"]
+    for number in range(6):
+        image = cv2.circle(np.zeros((90, 120, 3), np.uint8), (60, 45), 40, (40, 90, 200), -1)
+        cv2.imwrite(str(folder / f"eye{number}.png"), image + rng.integers(0, 5, image.shape, np.uint8))
+        lines.append(f"eye{number},{number % 3}")
+    (folder / "train.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_option(command, capsys):
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: prebake {command}")
+    assert "Traceback" not in text
+
+
+def test_help_and_import_load_neither_torch_nor_hdf5():
+    code = (
+        "import sys, prebake, prebake.cli\n"
+        "assert prebake.cli.main(['train', '--help']) == 0\n"
+        "heavy = {'torch', 'lightning', 'timm', 'h5py', 'cv2', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_line_page_is_what_help_says():
+    page = runpy.run_path(str(DOCS / "generate_cli.py"))["page"]()
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == page, "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["pack"],
+        ["pack", "photographs", "-o", "x.h5", "--no-such-option"],
+        ["pack", "photographs", "-o", "x.h5", "--size", "large"],
+        ["pack", "-o", "x.h5"],
+        ["train", "-o", "run"],
+        ["train", "x.h5", "-o", "run", "--schedule", "sometimes"],
+        ["train", "x.h5", "-o", "run", "--lr", "-1"],
+        ["predict", "run", "-o", "x.csv"],
+    ],
+)
+def test_wrong_usage_ends_with_code_2(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_error_is_a_message_that_says_what_to_do_and_code_1(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "missing.h5")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "missing.h5" in said
+    assert "Traceback" not in said
+
+
+def test_pack_info_verify_and_show_work_together(photographs, tmp_path, capsys):
+    target = tmp_path / "pack.h5"
+    assert main(["pack", str(photographs), "-o", str(target), "--recipe", "crop", "--size", "32", "-j", "1"]) == 0
+    assert "6 images 32x32, recipe crop" in capsys.readouterr().out
+
+    assert main(["info", str(target)]) == 0
+    assert "crop" in capsys.readouterr().out
+    assert main(["info", str(target), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["rows"] == 6
+    assert facts["recipe"]["name"] == "crop"
+    assert facts["labels"] == {"0": 2, "1": 2, "2": 2, "missing": 0}
+    assert facts["failures"] == []
+
+    assert main(["verify", str(target)]) == 0
+    assert "6 images" in capsys.readouterr().out
+
+    assert main(["show", str(target), "eye1", "eye4", "-o", str(tmp_path / "grid.png"), "--before", str(photographs)]) == 0
+    assert cv2.imread(str(tmp_path / "grid.png")) is not None
+
+
+def test_verify_names_the_damaged_image_and_ends_with_code_1(photographs, tmp_path, capsys):
+    target = tmp_path / "pack.h5"
+    assert main(["pack", str(photographs), "-o", str(target), "--codec", "raw", "--size", "32", "-j", "1"]) == 0
+    import prebake
+
+    pixels = prebake.open(target)["eye3"].tobytes()
+    content = bytearray(target.read_bytes())
+    content[content.find(pixels) + 100] ^= 1
+    target.write_bytes(content)
+    capsys.readouterr()
+    assert main(["verify", str(target)]) == 1
+    assert "eye3" in capsys.readouterr().err
+
+
+def test_a_photograph_that_cannot_be_baked_is_named(photographs, tmp_path, capsys):
+    (photographs / "eye2.png").write_bytes(b"not a photograph")
+    arguments = ["pack", str(photographs), "-o", str(tmp_path / "pack.h5"), "--size", "32", "-j", "1"]
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert "eye2" in said
+    assert "--on-error skip" in said
+    assert not (tmp_path / "pack.h5").exists()
+    assert main([*arguments, "--on-error", "skip"]) == 0
+    assert "1 photograph could not be baked" in capsys.readouterr().out
+    assert main(["info", str(tmp_path / "pack.h5"), "--json"]) == 0
+    assert [failure["id"] for failure in json.loads(capsys.readouterr().out)["failures"]] == ["eye2"]
+
+
+def test_output_into_a_closed_pipe_is_no_error(photographs):
+    done = subprocess.run(
+        f"{sys.executable} -m prebake train --help | head -1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
