@@ -118,19 +118,17 @@ def choose_rows(rows: npt.ArrayLike | None, count: int) -> npt.NDArray[np.int64]
 
 
 def _require_alike(pack: Pack, first: Pack) -> None:
+    if pack.recipe_digest != first.recipe_digest:
+        if pack.recipe is not None and first.recipe is not None:
+            require_same(pack.recipe, first.recipe, pack.name)
+        expected, got = ("not told" if recipe is None else recipe.describe() for recipe in (first.recipe, pack.recipe))
+        raise RecipeMismatch(
+            f"{pack.name} was baked with another recipe than {first.name}", expected=expected, got=got, do="pack again"
+        )
     if pack.shape != first.shape:
         raise PackError(
             f"{pack.name} and {first.name} cannot be loaded together: their images differ in shape",
             expected=first.shape,
             got=pack.shape,
             do="pack both with the same recipe and --size",
-        )
-    if pack.recipe is not None and first.recipe is not None:
-        require_same(pack.recipe, first.recipe, pack.name)
-    elif pack.recipe is not first.recipe:
-        expected, got = (
-            "not told by the file" if recipe is None else recipe.describe() for recipe in (first.recipe, pack.recipe)
-        )
-        raise RecipeMismatch(
-            f"{pack.name} was baked with another recipe than {first.name}", expected=expected, got=got, do="pack again"
         )
