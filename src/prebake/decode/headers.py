@@ -97,7 +97,7 @@ def jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
 
 
 def _png(data: bytes) -> tuple[int, int]:
-    if data[12:16] != b"IHDR":
+    if data[12:16] != b"IHDR" or len(data) < 33:
         raise IndexError
     width, height = struct.unpack_from(">II", data, 16)
     return width, height

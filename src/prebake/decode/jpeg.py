@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -34,6 +34,7 @@ class _Jpeg:
     one_scan: bool
     orientation: int | None
     scan: int
+    ended: bool = True
 
 
 def decode_jpeg(data: bytes, header: Header, min_side: int | None) -> tuple[NDArray[np.uint8], int]:
@@ -62,10 +63,10 @@ def decode_jpeg(data: bytes, header: Header, min_side: int | None) -> tuple[NDAr
         The file is cut off or damaged.
     """
     jpeg = _inspect(data)
-    if not _is_whole(data, jpeg.scan):
+    if not _has_end(data, jpeg.scan):
         if not jpeg.one_scan:
             raise DecodeError("the JPEG file is cut off: it has no end mark")
-        data = data + _END  # only the mark may be missing: whether pixels are is seen below
+        jpeg, data = replace(jpeg, ended=False), data + _END  # whether more than the mark is missing is seen below
     scale = _scale(jpeg, header, min_side)
     if scale == 1:
         return _whole(data, jpeg), 1
@@ -111,7 +112,7 @@ def _orientation(tiff: bytes) -> int | None:
     return 1
 
 
-def _is_whole(data: bytes, scan: int) -> bool:
+def _has_end(data: bytes, scan: int) -> bool:
     """Whether the end mark follows, walking from scan to scan."""
     position = scan
     while found := _MARKER.search(data, position):
@@ -148,6 +149,8 @@ def _whole(data: bytes, jpeg: _Jpeg) -> NDArray[np.uint8]:
             image = None
         if image is not None:
             return _orient(image, jpeg.orientation)
+        if not jpeg.ended:
+            raise DecodeError(_CUT)
     return _tolerant(data, jpeg)
 
 
