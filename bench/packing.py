@@ -1,6 +1,6 @@
 """Pack photographs with prebake and as published in 2019, alternating in one run; print the ratio.
 
-    python bench/packing.py FOLDER [--photographs 60] [--rounds 5] [--recipes kernel ben crop] [--csv OUT.csv]
+python bench/packing.py FOLDER [--photographs 60] [--rounds 5] [--recipes kernel ben crop] [--csv OUT.csv]
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ def main() -> None:
                     taken.append(seconds_of(prebake.pack, [links], target, recipe=name, workers=2, progress=False))
     median = {name: statistics.median(taken) for name, taken in times.items()}
     versions = f"Python {platform.python_version()}, OpenCV {cv2.__version__}, h5py {h5py.__version__}"
+    counts = [len(photographs), options.rounds]
     rows = [
-        [name, len(photographs), options.rounds, f"{median[name]:.2f}", f"{median['published'] / median[name]:.2f}", versions]
-        for name in times
+        [name, *counts, f"{seconds:.2f}", f"{median['published'] / seconds:.2f}", versions]
+        for name, seconds in median.items()
     ]
     header = ["recipe", "photographs", "rounds", "median_seconds", "times_faster", "versions"]
     for row in [header, *rows]:

@@ -34,7 +34,12 @@ def pack(paths: list[Path], target: Path, *, processes: int = 2) -> None:
     """Bake all photographs with a pool of processes, in batches of 1,000, into one gzipped HDF5 file."""
     with h5py.File(target, "w") as file, multiprocessing.Pool(processes) as pool:
         images = file.create_dataset(
-            "images", (len(paths), 256, 256, 3), np.uint8, chunks=(1, 256, 256, 3), compression="gzip", compression_opts=2
+            "images",
+            (len(paths), 256, 256, 3),
+            np.uint8,
+            chunks=(1, 256, 256, 3),
+            compression="gzip",
+            compression_opts=2,
         )
         file["id_code"] = np.array([path.stem.encode() for path in paths])
         for start in range(0, len(paths), BATCH):

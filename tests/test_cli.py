@@ -102,7 +102,9 @@ def test_pack_info_verify_and_show_work_together(photographs, tmp_path, capsys):
     assert main(["verify", str(target)]) == 0
     assert "6 images" in capsys.readouterr().out
 
-    assert main(["show", str(target), "eye1", "eye4", "-o", str(tmp_path / "grid.png"), "--before", str(photographs)]) == 0
+    assert (
+        main(["show", str(target), "eye1", "eye4", "-o", str(tmp_path / "grid.png"), "--before", str(photographs)]) == 0
+    )
     assert cv2.imread(str(tmp_path / "grid.png")) is not None
 
 

@@ -1,11 +1,11 @@
-"""The command line: each verb parses its options, makes one call and prints what came out of it. No logic lives here."""
+"""The command line: each verb parses its options, makes one call and prints what came of it. No logic lives here."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -24,7 +24,7 @@ Layout = Literal["auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "dd
 OnError = Literal["fail", "skip"]
 
 
-def _options_of(config: type[TrainConfig]) -> Any:  # noqa: ANN401 - a dataclass made here
+def _options_of(config: type[TrainConfig]) -> Any:
     """Make an option of every field of the configuration; one that is not given stays ``None``: the preset's value."""
     kinds, presets = get_type_hints(config), {name: config.preset(name) for name in ("default", "kernel")}
     fields = []
@@ -43,8 +43,10 @@ def _options_of(config: type[TrainConfig]) -> Any:  # noqa: ANN401 - a dataclass
 
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
-        return " ".join(f"{part:g}" for part in value)
-    return {True: "yes", False: "no", None: "all cores"}.get(value, str(value)) if not isinstance(value, float) else f"{value:g}"
+        return " ".join(map(_shown, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "all cores" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 if TYPE_CHECKING:
@@ -65,13 +67,14 @@ EXAMPLES = """Start here:
 """
 
 
-def _command(usage: str) -> Any:  # noqa: ANN401 - cyclopts' own decorator
+def _command(usage: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a verb whose ``--help`` starts with this line."""
-    return app.command(usage=f"Usage: prebake {usage}", help_epilogue="")
+    return lambda verb: app.command(verb, usage=f"Usage: prebake {usage}", help_epilogue="")
+
 
 app = App(
     name="prebake",
-    help="Preprocess photographs once into one HDF5 file; train, predict and report from it at the speed of the hardware.",
+    help="Preprocess photographs once into one HDF5 file; train and predict from it at the speed of the hardware.",
     help_epilogue=EXAMPLES,
     help_format="markdown",
     version=__version__,
@@ -254,9 +257,9 @@ def predict(
     """
     from prebake.prediction import predict as run_predict
 
-    *runs, source = runs_and_input if len(runs_and_input) > 1 else (None, None)
-    if source is None:
-        raise OptionError("predict needs at least one run and one input", expected="prebake predict RUN... INPUT -o CSV")
+    if len(runs_and_input) < 2:
+        raise OptionError("predict needs a run and an input", expected="prebake predict RUN... INPUT -o FILE.csv")
+    *runs, source = runs_and_input
     predictions = run_predict(runs, source, batch_size=batch_size, device=device, on_error=on_error)
     predictions.to_csv(output, submission=submission)
     terminal.say(terminal.predicted(predictions, output))

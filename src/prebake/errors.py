@@ -2,7 +2,7 @@
 
 ::
 
-    PrebakeError                 something a user can act on: the command line prints it without a traceback, exit code 1
+    PrebakeError                 something a user can act on: the command line prints it, no traceback, exit code 1
     ├── OptionError              an option or a configuration field has a value that cannot be used (exit code 2)
     ├── MissingExtra             a package of an optional extra is not installed
     ├── SourceError              the input folder, archive or table cannot be read as it stands
@@ -89,7 +89,7 @@ class OptionError(PrebakeError):
     """An option or a configuration field has a value that cannot be used."""
 
 
-class MissingExtra(PrebakeError):  # noqa: N818 - the tree reads as a list of situations
+class MissingExtra(PrebakeError):
     """A package of an optional extra is not installed."""
 
 
@@ -138,7 +138,7 @@ class PackFormatError(PackError):
     """The file is not a pack, or a pack of a newer format."""
 
 
-class PackDamaged(PackError):  # noqa: N818
+class PackDamaged(PackError):
     """Checksums do not match.
 
     Attributes
@@ -152,11 +152,11 @@ class PackDamaged(PackError):  # noqa: N818
         super().__init__(what, do=do)
 
 
-class PackLocked(PackError):  # noqa: N818
+class PackLocked(PackError):
     """Another process packs to the same target."""
 
 
-class PackFailures(PackError):  # noqa: N818
+class PackFailures(PackError):
     """Some photographs could not be baked.
 
     Attributes
@@ -177,7 +177,7 @@ class PackFailures(PackError):  # noqa: N818
         super().__init__("\n".join(lines), do=do)
 
 
-class NoSpace(PackError):  # noqa: N818
+class NoSpace(PackError):
     """The disk will not hold the pack."""
 
 

@@ -65,7 +65,7 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def write_json(target: str | os.PathLike[str], value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+def write_json(target: str | os.PathLike[str], value: Any) -> None:
     """Write indented JSON atomically; NaN and infinity are refused, for no other reader would take them."""
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 

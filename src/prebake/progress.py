@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Never
 
 from tqdm import tqdm
 
@@ -11,7 +12,7 @@ __all__ = ["Progress", "progress"]
 Progress = tqdm
 
 
-def progress(what: str, total: int, *, unit: str = "img", enabled: bool = True, initial: int = 0) -> tqdm[None]:
+def progress(what: str, total: int, *, unit: str = "img", enabled: bool = True, initial: int = 0) -> tqdm[Never]:
     """Return a progress bar on standard error: a context manager with ``update(n)``.
 
     Parameters

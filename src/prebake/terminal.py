@@ -63,10 +63,8 @@ def packed(pack: Pack, output: Path) -> str:
     """Sum up a finished pack in two lines: what it holds, and what can be done with it."""
     height, width, _ = pack.shape
     recipe = pack.recipe.name if pack.recipe is not None else "unknown"
-    lines = [
-        f"{output}: {len(pack):,} images {height}x{width}, recipe {recipe}, {pack.codec}, "
-        f"{human_bytes(output.stat().st_size)}, verified",
-    ]
+    size = human_bytes(output.stat().st_size)
+    lines = [f"{output}: {len(pack):,} images {height}x{width}, recipe {recipe}, {pack.codec}, {size}, verified"]
     if pack.failures:
         lines.append(f"{_photographs(len(pack.failures))} could not be baked; prebake info {output} lists them")
     lines.append(f"next: prebake show {output} -o grid.png    prebake train {output} -o run")
