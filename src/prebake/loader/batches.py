@@ -126,15 +126,15 @@ class Loader:
         self.batch_size, self.shuffle, self.seed, self.augment = batch_size, shuffle, seed, augment
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
         self.threads = _processors() if threads is None else threads
-        self.prefetch = max(prefetch, self.threads)
+        self.prefetch = prefetch
         self.pin_memory = bool(torch.cuda.is_available()) if pin_memory is None else pin_memory
         self.device_augment, self.channels_last, self.with_rows = device_augment, channels_last, with_rows
         self._check()
-        self._memory = self._new_memory()
         self._epoch = 0  # of the iteration that began last
         self._offset = 0  # how far it has come: positions of the epoch, of all ranks together
         self._next: tuple[int, int] | None = None  # where the next iteration begins, if told
         self._newest: object = None
+        self._memory = self._new_memory()
         self._running: weakref.WeakSet[Generator[Batch, None, None]] = weakref.WeakSet()
 
     def _check(self) -> None:
@@ -276,17 +276,22 @@ class Loader:
         order = shuffled(self.rows, self.seed, epoch) if self.shuffle else self.rows
         steps = list(itertools.pairwise(self._bounds(offset)))
         tasks = (order[rank_share(*step, self.rank, self.world_size)] for step in steps)
-        batches = in_order(functools.partial(self._load, epoch), tasks, threads=self.threads, depth=self.prefetch)
+        batches = in_order(functools.partial(self._load, epoch), tasks, threads=self.threads, depth=self._depth)
         with contextlib.closing(batches):
             for (_, stop), batch in zip(steps, batches, strict=True):
                 if self._newest is mark:
                     self._offset = stop
                 yield batch
 
+    @property
+    def _depth(self) -> int:
+        """How many batches are prepared ahead."""
+        return max(self.prefetch, self.threads)
+
     def _new_memory(self) -> BatchMemory:
         height, width, channels = self.shape
         size = self.batch_size + (self.world_size > 1)  # see step_bounds
-        keep = self.prefetch + 3  # ahead, in the hands of the consumer, and on the way
+        keep = self._depth + 3  # ahead, in the hands of the consumer, and on the way
         if self.augment is None or self.device_augment:
             return BatchMemory((size, height, width, channels), np.uint8, pinned=self.pin_memory, keep=keep)
         shape = (size, height, width, channels) if self.channels_last else (size, channels, height, width)
