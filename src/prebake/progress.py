@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Never
+from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
 __all__ = ["Progress", "progress"]
 
-Progress = tqdm
+Progress: TypeAlias = "tqdm[Any]"
 
 
-def progress(what: str, total: int, *, unit: str = "img", enabled: bool = True, initial: int = 0) -> tqdm[Never]:
+def progress(what: str, total: int, *, unit: str = "img", enabled: bool = True, initial: int = 0) -> Progress:
     """Return a progress bar on standard error: a context manager with ``update(n)``.
 
     Parameters

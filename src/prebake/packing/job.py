@@ -85,7 +85,7 @@ class Job:
             )
             raise
 
-    def _bar(self, what: str, total: int, done: int = 0) -> Progress[None]:
+    def _bar(self, what: str, total: int, done: int = 0) -> Progress:
         return progress(what, total, initial=done, enabled=self.options.progress)
 
     def _is_done(self) -> bool:

@@ -138,7 +138,7 @@ class Plan:
                 self._put(unchanged)
         return doubtful
 
-    def compare(self, doubtful: Iterable[tuple[Sample, Outcome, int]], path: Path, bar: Progress[None]) -> None:
+    def compare(self, doubtful: Iterable[tuple[Sample, Outcome, int]], path: Path, bar: Progress) -> None:
         """Take over the images of an earlier pack whose sources have the same bytes, by digest."""
         threads = ThreadPoolExecutor(4)
         try:

@@ -36,7 +36,7 @@ def run_tasks(
     tasks: Sequence[Task],
     executor: Executor | None,
     workers: int,
-    bar: Progress[None],
+    bar: Progress,
     take: Callable[[Receipt], None],
 ) -> None:
     """Bake all parts.
@@ -76,7 +76,7 @@ class _Driver:
 
     run: Path
     workers: int
-    bar: Progress[None]
+    bar: Progress
     take: Callable[[Receipt], None]
     before: float
     finished: int = 0

@@ -19,18 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
 
 from prebake.errors import NoSpace, PackError, PrebakeError
 from prebake.files import atomic_path, digest, write_text
+from prebake.fundus import perceptual_hash
 from prebake.packing.folder import Outcome, Receipt, seen
 from prebake.recipe import Recipe
 from prebake.sources import read_bytes
 from prebake.store import Header, PackWriter, Row
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from prebake.records import Sample
 
 __all__ = ["Task", "bake_part", "digest_of", "finished_count", "under_way"]
@@ -137,33 +135,6 @@ def _reason(error: Exception, sample: Sample) -> str:
     text = text.removeprefix(f"{sample.id} ({Path(sample.root, sample.member)}) ").replace(sample.root, "...")
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= 300 else f"{text[:297]}..."
-
-
-def perceptual_hash(image: NDArray[np.uint8]) -> int:
-    """Return 64 bits that hardly differ between pictures that look the same.
-
-    The picture is reduced to 32 x 32 gray values; of its discrete cosine transform the 8 x 8 lowest frequencies are
-    compared with their median (the constant one is left out of the median), one bit each.
-
-    Parameters
-    ----------
-    image
-        uint8 (H, W, 3), RGB.
-
-    References
-    ----------
-    C. Zauner, *Implementation and benchmarking of perceptual image hash functions*, 2010, section 3.2.1.
-
-    Examples
-    --------
-    >>> ramp = np.repeat(np.arange(64, dtype=np.uint8)[None, :, None], 64, axis=0).repeat(3, axis=2)
-    >>> (perceptual_hash(ramp) ^ perceptual_hash(ramp + 1)).bit_count() <= 4
-    True
-    """
-    gray = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
-    frequencies = cv2.dct(gray.astype(np.float32))[:8, :8].ravel()
-    bits = frequencies > np.median(frequencies[1:])
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 @lru_cache(maxsize=4)

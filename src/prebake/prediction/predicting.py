@@ -123,7 +123,7 @@ def predict(
 
 
 def _run_all(
-    ensemble: Ensemble, batches: Generator[Batch], bar: Progress[None], *, stop: bool
+    ensemble: Ensemble, batches: Generator[Batch], bar: Progress, *, stop: bool
 ) -> tuple[list[str], npt.NDArray[np.float32], list[Failure]]:
     """Give every batch to every network; with ``stop``, only look for further failures after the first."""
     ids: list[str] = []
