@@ -71,7 +71,7 @@ def _gaps(kappa: npt.NDArray[np.float64]) -> str:
 
 
 def _training_summary(run: Run, epochs: Sequence[int]) -> str:
-    words = f"{len(epochs)} of {run.config.epochs} epochs"
+    words = f"{len(epochs)} of {run.config.epochs} epoch{'s' * (run.config.epochs != 1)}"
     if run.info.get("seconds"):
         words += f" in {duration(float(run.info['seconds']))}"
     if run.info.get("precision"):
@@ -125,9 +125,9 @@ def settings(run: Run) -> dict[str, Any]:
         "summary": f"Preset {config.base}"
         + (f", with {count} change{'s' * (count != 1)}." if count else ", unchanged."),
         "commands": [
-            {"title": "Train the same again, into another folder", "text": commands.again(run)},
-            {"title": "Grade other photographs", "text": commands.predict(run)},
-            {"title": "Write this report again", "text": commands.report(run)},
+            {"title": "Train the same again, into another folder", "words": commands.again(run)},
+            {"title": "Grade other photographs", "words": commands.predict(run)},
+            {"title": "Write this report again", "words": commands.report(run)},
         ],
         "changes": [row for row in rows if row["name"] in changes],
         "all": rows,

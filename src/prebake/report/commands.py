@@ -1,4 +1,4 @@
-"""The commands that make a run again and use it, as a shell takes them."""
+"""The commands that make a run again and use it: lists of words, quoted as a shell takes them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 __all__ = ["again", "predict", "report"]
 
 
-def again(run: Run) -> str:
+def again(run: Run) -> list[str]:
     """Return the command that trains the same once more, from nothing, into a folder beside the run."""
     words = ["prebake", "train", *(str(pack["path"]) for pack in run.info["packs"])]
     words += ["-o", f"{run.path}-again", "--preset", run.config.base, *_options(run.config.changes())]
-    return shlex.join(words)
+    return [shlex.quote(word) for word in words]
 
 
-def predict(run: Run) -> str:
+def predict(run: Run) -> list[str]:
     """Return the command that grades other photographs with the run."""
-    return f"{shlex.join(['prebake', 'predict', str(run.path)])} PHOTOGRAPHS -o predictions.csv"
+    return ["prebake", "predict", shlex.quote(str(run.path)), "PHOTOGRAPHS", "-o", "predictions.csv"]
 
 
-def report(run: Run) -> str:
+def report(run: Run) -> list[str]:
     """Return the command that writes the report."""
-    return shlex.join(["prebake", "report", str(run.path)])
+    return ["prebake", "report", shlex.quote(str(run.path))]
 
 
 def _options(changes: Mapping[str, object]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from prebake.report import background, findings
 from prebake.report.result import Result
 from prebake.report.words import duration, if_there, number
@@ -18,9 +20,8 @@ __all__ = ["content"]
 
 def content(run: Run) -> dict[str, Any]:
     """Return everything that ``page.html`` shows of a run."""
-    result = if_there(run, "validation.csv", lambda: Result.of(run))
-    if result is not None and not result.labels.size:
-        result = None
+    found = if_there(run, "validation.csv", lambda: Result.of(run))
+    result = found if found is not None and found.labels.size and found.finite else None
     history = if_there(run, "metrics.csv", run.metrics)
     matrix = result.matrix if result else None
     return {
@@ -28,13 +29,13 @@ def content(run: Run) -> dict[str, Any]:
         "name": run.name,
         "headline": _headline(run, result),
         "lead": _lead(run),
-        "missing": _missing(run, result),
+        "missing": _missing(run, found),
         "result": findings.headline_numbers(run, result) if result else None,
         "matrix": findings.confusion_table(matrix, result) if matrix and result else None,
         "grades_summary": findings.grades_summary(result) if result else "",
         "dots": findings.dots(result) if matrix and result else None,
         "dots_note": findings.dots_note(result) if result else "",
-        "photos": findings.photos(run),
+        "photos": findings.photos(run) if result else [],
         "training": background.training(run, history),
         "data": background.data(run),
         "settings": background.settings(run),
@@ -64,8 +65,14 @@ def _missing(run: Run, result: Result | None) -> list[str]:
         notes.append(
             "This training has not ended. What is below is how far it has come; give its command again to go on."
         )
-    if result is None:
+    if result is None or not result.labels.size:
         notes.append("There are no validation predictions in this run, so there is no result to show.")
+    elif not result.finite:
+        bad = int((~np.isfinite(result.raw)).sum())
+        notes.append(
+            f"The model gives {bad:,} of {len(result.raw):,} photographs no number (NaN or infinity): it diverged. "
+            "Train again with a lower learning rate, or in 32-bit precision."
+        )
     elif not (run.path / "worst.npz").is_file():
         notes.append("The pictures of the largest errors (worst.npz) are not in this run.")
     return notes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 __all__ = ["Line", "curves", "interval_scale", "nice_ticks", "strip"]
 
@@ -128,7 +128,8 @@ def strip(labels: Floats, raw: Floats, thresholds: Sequence[float], *, title: st
         middle = (max(edges[number], number - 1.0) + min(edges[number + 1], number + 1.0)) / 2
         parts.append(_text(LEFT - 10, frame.py(middle) + 4, str(number), anchor="end"))
     parts += [_text(frame.px(k), HEIGHT - BOTTOM + 18, str(k), anchor="middle") for k in range(classes)]
-    parts.append(_text((LEFT + right) / 2, HEIGHT - 6, "label", anchor="middle", style="axis"))
+    parts.append(_text((LEFT + right) / 2, HEIGHT - 6, "label", anchor="middle"))
+    parts.append(_text(0, TOP - 4, "graded as", style="small"))
     grades = np.searchsorted(np.asarray(thresholds), raw, side="right")
     misses = np.minimum(np.abs(grades - labels), 2).astype(int)
     across = labels + _scatter(labels, raw)
@@ -144,16 +145,16 @@ def strip(labels: Floats, raw: Floats, thresholds: Sequence[float], *, title: st
             y = frame.py(float(np.median(values)))
             ends = frame.px(number - 0.36), frame.px(number + 0.36)
             parts.append(Markup('<path class="median" d="M{:.1f} {:.1f}H{:.1f}"/>').format(ends[0], y, ends[1]))
-    return _svg(parts, title)
+    return _svg(parts, title, style="many" if len(raw) > 250 else "")
 
 
 def interval_scale(value: float, low: float, high: float, *, title: str) -> Markup:
     """Draw a number with its interval on a scale from 0 (or the interval's lower end, when that is below) to 1."""
     start = min(0.0, math.floor(low * 5) / 5 if math.isfinite(low) else 0.0, math.floor(value * 5) / 5)
-    width, height, y = 380, 56, 22
+    height, y = 58, 20
 
     def px(number: float) -> float:
-        return 12 + (number - start) / (1 - start) * (width - 24)
+        return 12 + (number - start) / (1 - start) * (WIDTH - 24)
 
     parts = [Markup('<path class="rail" d="M{:.1f} {}H{:.1f}"/>').format(px(start), y, px(1))]
     for tick in nice_ticks(start, 1.0):
@@ -161,8 +162,10 @@ def interval_scale(value: float, low: float, high: float, *, title: str) -> Mark
         parts.append(_text(px(tick), y + 29, f"{tick:.1f}".replace("-", "\N{MINUS SIGN}"), anchor="middle"))
     if math.isfinite(low) and math.isfinite(high):
         parts.append(Markup('<path class="band" d="M{:.1f} {}H{:.1f}"/>').format(px(low), y, px(high)))
-    parts.append(Markup('<circle class="point" cx="{:.1f}" cy="{}" r="8"/>').format(px(value), y))
-    return _svg(parts, title, width, height)
+    parts.append(
+        Markup('<rect class="point" x="{:.1f}" y="{}" width="7" height="26" rx="3.5"/>').format(px(value) - 3.5, y - 13)
+    )
+    return _svg(parts, title, height=height)
 
 
 def _stride(count: int) -> int:
@@ -232,7 +235,7 @@ def _epoch_axis(frame: _Frame, epochs: Sequence[int]) -> Markup:
         shown = [epoch for epoch in shown if epochs[-1] - epoch >= step] + [epochs[-1]]
     parts = [_text(frame.px(epoch), HEIGHT - BOTTOM + 18, str(epoch), anchor="middle") for epoch in shown]
     middle = (LEFT + WIDTH - frame.right) / 2
-    parts.append(_text(middle, HEIGHT - 6, "epoch", anchor="middle", style="axis"))
+    parts.append(_text(middle, HEIGHT - 6, "epoch", anchor="middle"))
     return Markup("").join(parts)
 
 
@@ -241,6 +244,6 @@ def _text(x: float, y: float, words: str, *, anchor: str = "start", style: str =
     return markup.format(x, y, anchor, style, words)
 
 
-def _svg(parts: Sequence[Markup], title: str, width: int = WIDTH, height: int = HEIGHT) -> Markup:
-    opening = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, escape(title))
-    return opening + Markup("").join(parts) + Markup("</svg>")
+def _svg(parts: Sequence[Markup], title: str, *, height: int = HEIGHT, style: str = "") -> Markup:
+    opening = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" class="{}">')
+    return opening.format(WIDTH, height, title, style) + Markup("").join(parts) + Markup("</svg>")

@@ -124,9 +124,7 @@ def _cell(count: int, share: float, *, hit: bool) -> dict[str, str]:
     styles = ["hit"] if hit else []
     if not count:
         styles.append("zero")
-    elif share > 0.6:
-        styles.append("strong")
-    heat = 0.08 + 0.92 * share if count else 0.0
+    heat = 0.1 + 0.9 * share if count else 0.0
     return {
         "count": f"{count:,}",
         "share": percent(share) if count else "",
@@ -144,7 +142,7 @@ def dots(result: Result) -> Markup:
 def dots_note(result: Result) -> str:
     """Explain that drawing."""
     cuts = ", ".join(f"{cut:g}" for cut in result.thresholds)
-    return f"Upwards the raw value of the model, cut into grades at the dotted lines ({cuts})."
+    return f"Upwards the raw value the model gives, cut into grades at the dotted lines ({cuts})."
 
 
 def photos(run: Run) -> list[dict[str, str]]:
@@ -167,7 +165,7 @@ def photos(run: Run) -> list[dict[str, str]]:
                 "grade": str(predicted),
                 "raw": number(float(raw)),
                 "off": f"{number(abs(off))} too {'high' if off > 0 else 'low'}",
-                "alt": f"Photograph {identity}: label {label:g}, predicted {predicted}",
+                "alt": f"Photograph {identity}: label {label:g}, graded {predicted}",
             }
         )
     return photos

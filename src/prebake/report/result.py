@@ -63,6 +63,11 @@ class Result:
         labels, raw = (table[name].to_numpy(dtype=np.float64) for name in ("label", "raw"))
         return cls(labels, raw, groups, tuple(float(cut) for cut in run.info["thresholds"]))
 
+    @property
+    def finite(self) -> bool:
+        """Whether every raw value is a number; without that there are no grades."""
+        return bool(np.isfinite(self.raw).all())
+
     @cached_property
     def grades(self) -> npt.NDArray[np.int64]:
         """(N,) predicted grades."""

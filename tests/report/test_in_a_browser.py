@@ -1,0 +1,138 @@
+"""The page in headless Chromium: it loads nothing, complains of nothing, and fits a phone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from prebake.report import write_report
+from report_helpers import make_run
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("there is no chromium here (name one by the environment variable CHROMIUM)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(make_run(tmp_path_factory.mktemp("run") / ("a-long-name-without-a-gap" * 5)))
+
+
+@contextlib.contextmanager
+def opened(browser, file: Path, width: int = 360, scheme: str = "light"):
+    context = browser.new_context(viewport={"width": width, "height": 740}, color_scheme=scheme)
+    page = context.new_page()
+    page.complaints, page.requests = [], []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.goto(file.as_uri())
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_loads_nothing_and_complains_of_nothing(browser, page_file, scheme):
+    with opened(browser, page_file, 1200, scheme) as page:
+        page.wait_for_load_state("networkidle")
+        assert page.complaints == []
+        assert [url for url in page.requests if not url.startswith("data:")] == [page_file.as_uri()]
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1400])
+def test_no_width_needs_sideways_scrolling(browser, page_file, width):
+    with opened(browser, page_file, width) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        sizes = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert sizes[0] <= sizes[1]
+        outside = page.evaluate(
+            """[...document.querySelectorAll('main *')].filter(one => !one.closest('.box') && !one.closest('svg')
+               && one.getBoundingClientRect().right > document.documentElement.clientWidth + 1).length"""
+        )
+        assert outside == 0
+
+
+def test_headings_pictures_and_charts_are_there(browser, page_file):
+    with opened(browser, page_file) as page:
+        assert page.locator("h1").count() == 1
+        for words in ("Result", "Grade by grade", "Largest errors", "Training", "Photographs", "Settings and commands"):
+            assert page.get_by_role("heading", name=words, exact=True).is_visible()
+        page.evaluate("document.querySelectorAll('details.more').forEach(one => one.open = true)")
+        loaded = page.evaluate("[...document.images].filter(one => one.complete && one.naturalWidth > 0).length")
+        assert loaded == 24
+        assert page.locator("svg").count() == 4
+        heights = page.evaluate("[...document.querySelectorAll('svg')].map(one => one.getBoundingClientRect().height)")
+        assert min(heights) > 30
+
+
+def test_a_picture_is_enlarged_by_the_keyboard_alone(browser, page_file):
+    with opened(browser, page_file, 1200) as page:
+        small = page.locator("details.photo img").first.bounding_box()["width"]
+        page.locator("details.photo summary").first.focus()
+        page.keyboard.press("Enter")
+        assert page.locator("details.photo img").first.bounding_box()["width"] > 2 * small
+        page.keyboard.press("Enter")
+        assert page.locator("details.photo img").first.bounding_box()["width"] == pytest.approx(small)
+
+
+def test_the_first_tab_leads_past_the_contents(browser, page_file):
+    with opened(browser, page_file) as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.getAttribute('href')") == "#main"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_lies_behind_it(browser, page_file, scheme):
+    with opened(browser, page_file, 1200, scheme) as page:
+        worst = page.evaluate(CONTRAST)
+        assert worst["ratio"] >= 4.5, worst
+
+
+CONTRAST = """() => {
+  const numbers = text => text.match(/[\\d.]+/g).map(Number);
+  const over = (top, below) => {
+    const alpha = top.length > 3 ? top[3] : 1;
+    return [0, 1, 2].map(i => top[i] * alpha + below[i] * (1 - alpha));
+  };
+  const behind = one => {
+    const layers = [];
+    for (let at = one; at; at = at.parentElement) layers.push(numbers(getComputedStyle(at).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+  };
+  const light = rgb => {
+    const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  let worst = {ratio: 99};
+  for (const one of document.querySelectorAll('body *')) {
+    if (one.closest('svg') || one.matches('td.zero') || !one.checkVisibility()) continue;
+    if (![...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim())) continue;
+    const below = behind(one), ink = over(numbers(getComputedStyle(one).color), below);
+    const [high, low] = [light(ink), light(below)].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < worst.ratio) worst = {ratio, text: one.textContent.slice(0, 40), name: one.className};
+  }
+  return worst;
+}"""
