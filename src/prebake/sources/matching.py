@@ -21,6 +21,7 @@ from prebake.sources.tables import Row, bare_name, split_in
 __all__ = ["Photograph", "Photographs", "Resolved", "folder_split", "resolve"]
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "none", "null"})
+_PLAIN = re.compile(r"\w[\w.-]*")  # nearly every id: nothing to clean
 _TAKES_FROM = {"train": ("train", ""), "val": ("val", "train", ""), "test": ("test", "")}
 
 
@@ -75,12 +76,11 @@ class Photographs:
         if folders:
             tail = "/" + "/".join(folders).casefold()
             found = [p for p in found if ("/" + p.file.member.rpartition("/")[0]).casefold().endswith(tail)]
-        for split in (allowed := _TAKES_FROM.get(row.table.split, ())):
-            if kept := [photograph for photograph in found if photograph.split == split]:
-                found = kept
-                break
-        if allowed:
-            found = [photograph for photograph in found if photograph.split in allowed]
+        if allowed := _TAKES_FROM.get(row.table.split):
+            by_split = ([photograph for photograph in found if photograph.split == split] for split in allowed)
+            found = next(filter(None, by_split), [])
+        if len(found) < 2:
+            return found
         found = _prefer(found, lambda p: bare_name(p.file.member.rpartition("/")[2]) == bare_name(last))
         found = _prefer(found, lambda p: p.file.member.rpartition("/")[2] == last)
         if len(found) > 1 and row.table.folder is not None:
@@ -90,7 +90,7 @@ class Photographs:
 
 
 def _prefer(found: list[Photograph], best: Callable[[Photograph], bool]) -> list[Photograph]:
-    return ([photograph for photograph in found if best(photograph)] or found) if len(found) > 1 else found
+    return [photograph for photograph in found if best(photograph)] or found
 
 
 def _shared(folder: Sequence[str], parts: Sequence[str]) -> int:
@@ -140,7 +140,7 @@ def resolve(rows: Sequence[Row], photographs: Photographs, pairs: Mapping[str, s
             reasons += _check_found(found, row, taken)
             if not reasons:
                 drafts.append((row, bare_name(below), found[0], label))
-            result.used |= {(photograph.source, photograph.file.member) for photograph in found}
+            result.used.update((photograph.source, photograph.file.member) for photograph in found)
         result.problems += [f"{row.where}: {row.name!r}: {reason}" for reason in reasons]
     result.samples = _samples(drafts, photographs, pairs)
     return result
@@ -152,6 +152,8 @@ def _split(row: Row) -> str:
 
 def _clean(text: str) -> tuple[str, str]:
     """Return a row's name with plain ``/``, or ``""`` and what is wrong with it."""
+    if _PLAIN.fullmatch(text):
+        return text, ""
     name = text.strip().replace("\\", "/")
     parts = name.split("/")
     if not name:

@@ -24,7 +24,7 @@ _LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # APPNOTE.TXT 6.3.10, section 4.3.7
 _BLOCK = 1 << 18
 
 
-class _Changed(Exception):  # noqa: N818 - never leaves this module
+class _Changed(Exception):
     """The file is not what it was when the source was listed."""
 
 
