@@ -178,6 +178,11 @@ class Loader:
         """The loader itself: where Lightning looks for ``set_epoch``, which it calls before every epoch."""
         return self
 
+    @property
+    def batch_sampler(self) -> None:
+        """Nothing; Lightning looks here where it found :attr:`sampler`."""
+        return
+
     def ids(self, rows: Iterable[int]) -> list[str]:
         """Return the ids of rows, as batches give them where ``with_rows`` is set."""
         return [self._packs.id_of(int(row)) for row in rows]
