@@ -108,7 +108,7 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _fit_circle(points: NDArray[np.float64]) -> Disc | None:
-    """Find the circle that most points agree on; None when less than half do, or all lie on a short arc."""
+    """Find the circle that most points agree on; None when less than half do, or they lie on one side of it."""
     if len(points) < 24:
         return None
     sample = points[:: max(1, len(points) // 200)]
@@ -123,9 +123,9 @@ def _fit_circle(points: NDArray[np.float64]) -> Disc | None:
         if len(near) < len(points) / 2:
             return None
         disc = _least_squares(near)
-    angles = np.arctan2(near[:, 1] - disc.y, near[:, 0] - disc.x)
-    covered = len(np.unique(np.floor(angles * (36 / np.pi)))) / 72
-    return disc if covered >= 0.3 else None
+    bins = np.unique(np.floor(np.arctan2(near[:, 1] - disc.y, near[:, 0] - disc.x) * (36 / np.pi)))  # of 5 degrees
+    widest_gap = int(np.diff(bins, append=bins[0] + 72).max())
+    return disc if len(bins) >= 8 and widest_gap <= 38 else None
 
 
 def _through(
