@@ -182,7 +182,7 @@ def test_a_training_under_way_has_a_page_that_says_so(run):
     for name in ("validation.csv", "worst.npz", "metrics.csv"):
         (run.path / name).unlink()
     run.info["state"] = "training"
-    for name in ("best", "seconds", "n_train", "n_val", "precision"):
+    for name in ("best_epoch", "seconds", "n_train", "n_val", "precision"):
         run.info.pop(name)
     page = page_of(run)
     assert "This training has not ended" in page.text

@@ -84,9 +84,12 @@ def data(run: Run) -> dict[str, Any]:
     """Return the packs, how many photographs of each label are where, and the recipe."""
     split = if_there(run, "split.csv", run.split)
     labels = counts_by_label(split) if split is not None else []
-    size = run.info["input"].get("size")
+    size = run.info["input"]["size"]
+    summary = f"Baked once to {size} \N{MULTIPLICATION SIGN} {size} pixels, then split by label."
+    if run.info.get("n_unlabelled"):
+        summary += f" {run.info['n_unlabelled']:,} photographs without a label take no part."
     return {
-        "summary": f"Baked once to {size} \N{MULTIPLICATION SIGN} {size} pixels, then split by label." if size else "",
+        "summary": summary,
         "labels": labels,
         "packs": [
             {"name": p.get("name", ""), "rows": f"{p.get('rows', 0):,}", "digest": str(p.get("digest", ""))[:12]}
@@ -131,7 +134,10 @@ def settings(run: Run) -> dict[str, Any]:
         ],
         "changes": [row for row in rows if row["name"] in changes],
         "all": rows,
-        "versions": [(name, str(value)) for name, value in run.info["versions"].items()],
+        "versions": [
+            *((name, str(run.info[name])) for name in ("created", "finished", "device") if name in run.info),
+            *((name, str(value)) for name, value in run.info["versions"].items()),
+        ],
     }
 
 

@@ -56,10 +56,10 @@ class Result:
     def of(cls, run: Run) -> Result:
         """Read the validation predictions of a run, with the groups its split names."""
         table = run.validation()
-        split = run.split()[["pack", "id_code", "group"]].drop_duplicates(["pack", "id_code"])
-        table = table.merge(split, on=["pack", "id_code"], how="left")
         table = table[table["label"].notna()]
-        groups = tuple(group if isinstance(group, str) else "" for group in table["group"])
+        split = run.split()
+        named = dict(zip(zip(split["pack"], split["id_code"], strict=True), split["group"], strict=True))
+        groups = tuple(named.get(row, "") for row in zip(table["pack"], table["id_code"], strict=True))
         labels, raw = (table[name].to_numpy(dtype=np.float64) for name in ("label", "raw"))
         return cls(labels, raw, groups, tuple(float(cut) for cut in run.info["thresholds"]))
 

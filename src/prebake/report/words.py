@@ -64,8 +64,8 @@ def duration(seconds: float) -> str:
 
 def best_epoch(run: Run) -> int | None:
     """Return the best epoch, or ``None`` where the run does not tell it."""
-    best = run.info.get("best")
-    return int(best["epoch"]) if isinstance(best, dict) and "epoch" in best else None
+    best = run.info.get("best_epoch")
+    return best if isinstance(best, int) and best > 0 else None
 
 
 def if_there(run: Run, name: str, read: Callable[[], T]) -> T | None:
