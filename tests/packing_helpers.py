@@ -1,4 +1,4 @@
-"""Photographs, and recipes that worker processes import from here; what they do is steered by the photograph's first pixel."""
+"""Photographs, and recipes that worker processes import from here: the first pixel of a photograph steers them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from prebake.recipe import Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SIZE = 16
 DEADLY = 255
@@ -38,7 +41,7 @@ def photographs(folder: Path, values: Iterable[int]) -> Path:
 
 def shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if path := os.environ.get(LOG):
-        with open(path, "a") as log:
+        with Path(path).open("a") as log:
             log.write(f"{image[0, 0, 0]}\n")
     if image[0, 0, 0] == 250:
         raise ValueError("it is the one\nthat cannot be baked")

@@ -6,13 +6,14 @@ import pickle
 import shutil
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import h5py
 import numpy as np
-import packing_helpers as helpers
 import pytest
-from packing_helpers import photograph, photographs, recipe
 
+import packing_helpers as helpers
+from packing_helpers import photograph, photographs, recipe
 from prebake import packing
 from prebake.errors import NoSpace, OptionError, PackFailures, PackFormatError, PackLocked, SourceError
 from prebake.packing import folder, job, pack, plan
@@ -440,7 +441,7 @@ class Recorder:
     def update(self, count: int) -> None:
         self.n += count
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
-import packing_helpers as helpers
 import pytest
-from packing_helpers import DEADLY, killed, killed_once, photographs, recipe, removing_run, segfaulting, slowly
 
+import packing_helpers as helpers
+from packing_helpers import DEADLY, killed, killed_once, photographs, recipe, removing_run, segfaulting, slowly
 from prebake.errors import PackError, PackFailures
 from prebake.packing import pack, run
 from prebake.packing.worker import Task, bake_part
@@ -152,16 +152,7 @@ def alive(process: int) -> bool:
 def test_killed_at_any_moment_the_next_call_ends_with_the_same_bytes(tmp_path, whole_group):
     source = photographs(tmp_path / "photos", range(48))
     for moment in (1, 16, 34):
-        process = start(tmp_path, source)
-        wait_for(lambda: notes(tmp_path) and notes(tmp_path) + kept(tmp_path) >= moment or process.poll() is not None)
-        workers = list(descendants(process.pid))
-        assert workers
-        if whole_group:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.communicate()
-        wait_for(lambda: not any(alive(worker) for worker in workers), 3)
+        kill_at(moment, tmp_path, source, whole_group)
         assert not (tmp_path / "out.h5").exists()
     assert kept(tmp_path) > 16
     with ThreadPoolExecutor(2) as threads:
@@ -169,6 +160,19 @@ def test_killed_at_any_moment_the_next_call_ends_with_the_same_bytes(tmp_path, w
         pack(source, tmp_path / "fresh.h5", recipe=recipe(slowly), codec="raw", executor=threads)
     assert (tmp_path / "out.h5").read_bytes() == (tmp_path / "fresh.h5").read_bytes()
     assert [path.name for path in tmp_path.glob(".out.h5.prebake/*")] == ["known.json"]
+
+
+def kill_at(moment: int, tmp_path: Path, source: Path, whole_group: bool) -> None:
+    process = start(tmp_path, source)
+    wait_for(lambda: notes(tmp_path) and notes(tmp_path) + kept(tmp_path) >= moment)
+    workers = list(descendants(process.pid))
+    assert workers
+    if whole_group:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate()
+    wait_for(lambda: not any(alive(worker) for worker in workers), 3)
 
 
 def test_a_worker_whose_driver_is_gone_stops_at_the_next_photograph(tmp_path, monkeypatch):
