@@ -246,7 +246,7 @@ class Pack(Columns):
                 state.update(image.reshape(-1).data)
         return str(state.hexdigest())
 
-    def verify(self, progress: Progress[Any] | None = None) -> list[str]:
+    def verify(self, progress: Progress | None = None) -> list[str]:
         """Decode every image and compare it with its checksum; return the ids of the damaged ones.
 
         A file of the 2019 kernel has no checksums: there it is found whether each image decodes (gzip has its own

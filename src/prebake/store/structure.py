@@ -166,16 +166,17 @@ class _Opened:
     def locate(
         self, images: h5py.h5d.DatasetID, attributes: Mapping[str, str], columns: Mapping[str, Any], ids: list[bytes]
     ) -> Structure:
-        shape = self.image_shape(images)
-        rows, size = shape[0], math.prod(shape[1:])
-        create = images.get_create_plist()
+        """Find where each image lies, and how it is stored."""
+        shape, create = self.image_shape(images), images.get_create_plist()
+        rows, pixels = shape[0], None
         codec: Codec | None = None
-        offsets, sizes, pixels = np.zeros(rows, np.int64), np.zeros(rows, np.int64), None
         if create.get_layout() == h5py.h5d.CONTIGUOUS:
             codec, pixels = Raw(), self.contiguous(images, shape, np.dtype(np.uint8))
-            start = images.get_offset() if rows else 0
-            offsets, sizes = start + np.arange(rows, dtype=np.int64) * size, np.full(rows, size, np.int64)
-        elif create.get_layout() == h5py.h5d.CHUNKED:
+            nbytes, start = math.prod(shape[1:]), images.get_offset() if rows else 0
+            offsets, sizes = start + np.arange(rows, dtype=np.int64) * nbytes, np.full(rows, nbytes, np.int64)
+            return Structure(self.buffer, shape, codec, offsets, sizes, pixels, attributes, columns, ids)
+        bit = 0
+        if create.get_layout() == h5py.h5d.CHUNKED:
             chunk = create.get_chunk()
             expected = math.prod(-(-size // part) for size, part in zip(shape, chunk, strict=True))
             if (found := images.get_num_chunks()) != expected:
@@ -185,14 +186,15 @@ class _Opened:
                     got=found,
                     do="pack again",
                 )
-            codec, bit = self.known_codec(create) if chunk == (1, *shape[1:]) else (None, 0)
-            if codec is not None:
-                offsets, sizes = self.chunks(images, shape, bit)
-            else:
-                missing = [number for number in filters_of(create) if not has_filter(number)]
-                if missing:
-                    self.refuse(f"images behind HDF5 filter {missing[0]}, which is not installed")
-        return Structure(self.buffer, shape, codec, offsets, sizes, pixels, attributes, columns, ids)
+            if chunk == (1, *shape[1:]):
+                codec, bit = self.known_codec(create)
+        if codec is not None:
+            offsets, sizes = self.chunks(images, shape, bit)
+            return Structure(self.buffer, shape, codec, offsets, sizes, pixels, attributes, columns, ids)
+        if missing := [number for number in filters_of(create) if not has_filter(number)]:
+            self.refuse(f"images behind HDF5 filter {missing[0]}, which is not installed")
+        none = np.zeros(rows, np.int64)
+        return Structure(self.buffer, shape, None, none, none, None, attributes, columns, ids)
 
     def image_shape(self, images: h5py.h5d.DatasetID) -> tuple[int, int, int, int]:
         shape = images.shape

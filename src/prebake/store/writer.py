@@ -189,8 +189,8 @@ class PackWriter:
     >>> with PackWriter(path, header, (8, 8, 3), capacity=1) as writer:
     ...     writer.add(row, np.zeros((8, 8, 3), np.uint8))
     >>> with h5py.File(path) as file:
-    ...     file["images"].shape, file["id_code"][0]
-    ((1, 8, 8, 3), b'a')
+    ...     file["images"].shape, file["id_code"].asstr()[0]
+    ((1, 8, 8, 3), 'a')
     """
 
     def __init__(self, path: Path | str, header: layout.Header, shape: layout.Shape, capacity: int) -> None:
