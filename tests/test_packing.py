@@ -219,6 +219,25 @@ def test_another_codec_is_a_copy_and_another_recipe_is_a_new_pack(tmp_path, log)
     assert made.recipe == recipe(version="2")
 
 
+def test_killed_after_publishing_and_before_tidying_only_tidying_is_left(tmp_path, log, monkeypatch):
+    source = photographs(tmp_path / "photos", range(8))
+    tidy = job.Job._tidy
+    monkeypatch.setattr(job.Job, "_tidy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bake(source, tmp_path / "out.h5")
+    monkeypatch.setattr(job.Job, "_tidy", tidy)
+    baked(log)
+    before = (tmp_path / "out.h5").stat()
+    bake(source, tmp_path / "out.h5")
+    assert (tmp_path / "out.h5").stat().st_ino == before.st_ino
+    assert baked(log) == []
+    assert left_over(tmp_path / "out.h5") == [".out.h5.prebake/known.json"]
+
+
+def interrupted(self: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_several_sources_go_into_one_pack(tmp_path):
     first, second = photographs(tmp_path / "one", range(3)), photographs(tmp_path / "two", range(2))
     made = bake([first, second], tmp_path / "out.h5")
@@ -244,6 +263,12 @@ def test_a_photograph_that_cannot_be_baked_fails_the_call_after_all_others_are_d
     assert "p250" not in made
     bake(source, tmp_path / "fresh.h5", on_error="skip")
     assert (tmp_path / "out.h5").read_bytes() == (tmp_path / "fresh.h5").read_bytes()
+
+
+def test_a_recipe_that_exits_is_a_failure_too(tmp_path):
+    source = photographs(tmp_path / "photos", [1, 251])
+    made = bake(source, tmp_path / "out.h5", on_error="skip")
+    assert [failure.reason for failure in made.failures] == ["the recipe raised SystemExit: 3"]
 
 
 def test_a_pack_with_failures_is_up_to_date_for_who_skips_and_not_for_who_does_not(tmp_path, log):

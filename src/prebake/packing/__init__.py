@@ -54,7 +54,8 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
         Folders, .zip or .tar files of photographs, or single photographs. Several become one pack, their ids starting
         with the name of the source.
     output
-        The pack to write. What a worker has finished lies beside it in the hidden folder ``.NAME.prebake`` meanwhile.
+        The pack to write. Finished parts lie beside it meanwhile, in the hidden folder ``.NAME.prebake``; what stays
+        there is a small file that makes the next call quick, and may be removed.
     recipe
         A :class:`prebake.recipe.Recipe`, or what :func:`prebake.recipe.load_recipe` takes: ``"kernel"``,
         ``"package.module:function"``, a ``.json`` file.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "Plan", "made_by", "open_target", "parts_of"]
 
 PART_SIZE = 64
-PARTS_PER_WORKER = 4
+PARTS_PER_WORKER = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,9 @@ def run_tasks(
         waiting = list(tasks)
         while waiting:
             waiting = driver.settle(driver.attempt(waiting, executor))
-            executor = None if driver.broken else executor
+            if driver.broken and executor is not None:
+                LOG.warning("the executor broke when a worker died; local processes bake the rest")
+                executor = None
     finally:
         shutil.rmtree(run, ignore_errors=True)
 
@@ -90,7 +92,12 @@ class _Driver:
         """Run the parts; return those that were lost with a worker."""
         if executor is not None:
             return self._run(tasks, executor)
-        pool = LocalPool(min(self.workers, len(tasks)))
+        try:
+            pool = LocalPool(min(self.workers, len(tasks)))
+        except (OSError, NotImplementedError) as error:
+            raise PackError(
+                "worker processes cannot be started here", got=error, do="see whether /dev/shm is there"
+            ) from error
         try:
             lost = self._run(tasks, pool)
         except BaseException:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,8 @@ def bake_part(task: Task) -> Receipt:
     prebake.errors.PrebakeError
         When the part as such cannot be made: the disk is full, the recipe cannot be loaded, the driver is gone.
     """
-    cv2.setNumThreads(1)
+    if parent_process() is not None:  # not where the user's own process bakes, whose setting this is
+        cv2.setNumThreads(1)
     name = task.name
     try:
         with _progress_note(task) as note, atomic_path(Path(task.parts, f"{name}.h5")) as temporary:
@@ -102,7 +104,7 @@ def _bake(sample: Sample, recipe: Recipe, writer: PackWriter) -> Outcome:
         baked = recipe.bake(data)
     except MemoryError:  # another time there may be enough of it: without a digest the photograph counts as not tried
         return Outcome(sample.id, stamp, "", "not enough memory")
-    except Exception as error:  # noqa: BLE001 - a recipe of the user may raise whatever it likes
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a recipe of the user may raise whatever it likes
         return Outcome(sample.id, stamp, source_digest, _reason(error, sample))
     writer.add(
         Row(
@@ -124,7 +126,7 @@ def _bake(sample: Sample, recipe: Recipe, writer: PackWriter) -> Outcome:
     return Outcome(sample.id, stamp, source_digest)
 
 
-def _reason(error: Exception, sample: Sample) -> str:
+def _reason(error: BaseException, sample: Sample) -> str:
     """Say in one line why a photograph could not be baked, and not where on this machine it lies."""
     if isinstance(error, PrebakeError):
         text = error.what if error.got is None else f"{error.what} ({error.got})"
