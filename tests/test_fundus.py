@@ -141,7 +141,7 @@ def test_the_subtraction_is_grahams_formula() -> None:
         np.abs(fundus.subtract_average(image, 5) - expected).max() <= 6
     )  # OpenCV rounds the average of bytes, then it counts four times
     inside = fundus.subtract_average_inside(image, 5, None, (0, 0, 64, 64))
-    assert np.abs(inside - expected).max() <= 0.51
+    assert np.abs(inside - expected).max() <= 1.5
 
 
 def test_an_even_disc_gives_even_gray_without_a_halo() -> None:

@@ -89,7 +89,8 @@ def subtract_average_inside(
     if radius is not None:
         full = cv2.remap(full, *_mirror_map(size, radius), cv2.INTER_LINEAR)
     exact = full.astype(np.float32)
-    average = cv2.GaussianBlur(exact, (0, 0), sigma)
+    taps = 2 * round(3 * sigma) + 1  # as OpenCV takes them for bytes
+    average = cv2.GaussianBlur(exact, (taps, taps), sigma)
     result = np.full_like(image, 128)
     within = np.s_[top:bottom, left:right]
     result[within] = np.clip(np.rint(4 * (exact[within] - average[within]) + 128), 0, 255)

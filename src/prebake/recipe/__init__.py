@@ -6,11 +6,9 @@ its digest is stored in packs and runs, and :func:`require_same` refuses what wa
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +19,9 @@ from prebake import fundus
 from prebake.decode import Decoded, decode
 from prebake.errors import RecipeError, RecipeMismatch
 from prebake.files import digest
+from prebake.recipe.base import Call, Decode, Photo, Step, find_function
 from prebake.recipe.named import NAMES, named_steps
-from prebake.recipe.steps import STEPS, Call, Decode, Photo, Step, find_function
+from prebake.recipe.reading import check_keys, nearest, read_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +108,7 @@ class Recipe:
             There is none of that name, or the size cannot be used.
         """
         if name not in NAMES:
-            raise RecipeError(f"there is no recipe {name!r}", expected=", ".join(NAMES), do=_nearest(name, NAMES))
+            raise RecipeError(f"there is no recipe {name!r}", expected=", ".join(NAMES), do=nearest(name, NAMES))
         steps, fill = named_steps(name, size)
         return cls(name, size, steps, fill)
 
@@ -232,10 +231,10 @@ class Recipe:
             A key or step is missing or unknown (the nearest one is named), of another version, or has a value of the
             wrong type.
         """
-        _check_keys("recipe", data, required=("name", "size", "steps", "fill"))
+        check_keys("recipe", data, required=("name", "size", "steps", "fill"))
         if not isinstance(data["steps"], list) or not isinstance(data["fill"], list):
             raise RecipeError("recipe: steps and fill must be lists")
-        return cls(data["name"], data["size"], tuple(_step(item) for item in data["steps"]), tuple(data["fill"]))
+        return cls(data["name"], data["size"], tuple(read_step(item) for item in data["steps"]), tuple(data["fill"]))
 
     def to_json(self) -> str:
         """Return the canonical JSON: sorted keys, no spaces. Its digest is the identity of the recipe."""
@@ -335,41 +334,3 @@ def _scaling(scale: int) -> NDArray[np.float64]:
 def _describe(step: Step) -> str:
     version = f" v{step.VERSION}" if step.VERSION > 1 else ""
     return f"{step.NAME}{version}({', '.join(f'{key}={value}' for key, value in step.values().items())})"
-
-
-def _nearest(name: object, known: Iterable[str]) -> str | None:
-    matches = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return f"did you mean {matches[0]!r}?" if matches else None
-
-
-def _check_keys(what: str, data: Mapping[str, Any], required: Iterable[str]) -> None:
-    required = tuple(required)
-    for key in data:
-        if key not in required:
-            expected = ", ".join(required)
-            raise RecipeError(f"{what}: unknown key {key!r}", expected=expected, do=_nearest(key, required))
-    for key in required:
-        if key not in data:
-            raise RecipeError(f"{what}: the key {key!r} is missing")
-
-
-def _step(data: Any) -> Step:
-    if not isinstance(data, dict) or "step" not in data:
-        raise RecipeError("recipe: a step is not an object with a key 'step'")
-    name = data["step"]
-    if name not in STEPS:
-        raise RecipeError(f"recipe: unknown step {name!r}", expected=", ".join(STEPS), do=_nearest(name, STEPS))
-    kind = STEPS[name]
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    _check_keys(f"step {name}", data, required=("step", "version", *(field.name for field in fields)))
-    if data["version"] != kind.VERSION:
-        do = "use the release of prebake that wrote it"
-        raise RecipeError(f"step {name}: another version", expected=kind.VERSION, got=data["version"], do=do)
-    for field in fields:
-        value, expected = data[field.name], str(field.type)
-        if isinstance(value, bool) or not isinstance(value, _TYPES[expected]):
-            raise RecipeError(f"step {name}: {field.name}", expected=expected, got=repr(value))
-    return kind(**{field.name: data[field.name] for field in fields})
-
-
-_TYPES: dict[str, Any] = {"int": int, "float": int | float, "str": str}

@@ -23,7 +23,12 @@ without subtraction, and inside the disc at least 38.9 dB and 0.987 with it, whi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prebake.recipe import steps as s
+
+if TYPE_CHECKING:
+    from prebake.recipe.base import Step
 
 __all__ = ["NAMES", "named_steps"]
 
@@ -33,7 +38,7 @@ _OVERSAMPLING = 1.5
 NAMES = ("kernel", "graham", "ben", "crop", "resize")
 
 
-def named_steps(name: str, size: int) -> tuple[tuple[s.Step, ...], tuple[int, int, int]]:
+def named_steps(name: str, size: int) -> tuple[tuple[Step, ...], tuple[int, int, int]]:
     """Return the steps and the fill value of a recipe in :data:`NAMES`."""
     scaled = s.Decode(_OVERSAMPLING)
     if name == "kernel":

@@ -1,0 +1,129 @@
+"""What a step is, and the two that know nothing of fundus photographs: decoding, and a user's function."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from prebake.errors import RecipeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Call", "Decode", "Photo", "Step", "find_function"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A photograph on its way through the steps.
+
+    Parameters
+    ----------
+    image
+        uint8 (H, W, 3), RGB.
+    to_source
+        float64 (2, 3): maps coordinates of the image to those of the photograph.
+    radius
+        Of the field of view, around the middle of the image; None: no such disc is known.
+    frame
+        left, top, right, bottom (the latter two exclusive) of what the photograph covers; None: all of it.
+    """
+
+    image: NDArray[np.uint8]
+    to_source: NDArray[np.float64] = field(default_factory=lambda: np.eye(2, 3))
+    radius: float | None = None
+    frame: tuple[int, int, int, int] | None = None
+
+    def moved(self, image: NDArray[np.uint8], scale: tuple[float, float], offset: tuple[float, float]) -> Photo:
+        """Return the next state: x of the new image lies at ``scale * x + offset`` in this one."""
+        matrix = self.to_source.copy()
+        matrix[:, 2] += matrix[:, :2] @ np.asarray(offset, np.float64)
+        matrix[:, :2] *= np.asarray(scale, np.float64)
+        return Photo(image, matrix)
+
+    def resized(self, image: NDArray[np.uint8]) -> Photo:
+        """Return the next state after a resize with OpenCV's convention: x lies at ``(x + 0.5) * scale - 0.5``."""
+        x = self.image.shape[1] / image.shape[1]
+        y = self.image.shape[0] / image.shape[0]
+        return self.moved(image, (x, y), (x / 2 - 0.5, y / 2 - 0.5))
+
+
+class Step:
+    """One deterministic step of a recipe. Subclasses are frozen dataclasses and listed in :data:`STEPS`."""
+
+    NAME: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Do the step for a recipe of ``size`` pixels."""
+        raise NotImplementedError
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields of the step."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Decode(Step):
+    """How the photograph is decoded; always the first step.
+
+    Parameters
+    ----------
+    oversampling
+        0: whole, bit for bit as OpenCV does. Else a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long
+        as each pixel of the result is made from at least so many by so many pixels.
+    """
+
+    NAME: ClassVar[str] = "decode"
+    oversampling: float = 0.0
+
+    def run(self, photo: Photo, size: int) -> Photo:  # noqa: ARG002
+        """Do nothing: the photograph is decoded already."""
+        return photo
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Step):
+    """Call a function of the user's: uint8 (H, W, 3) RGB -> uint8 (size, size, 3) RGB.
+
+    Parameters
+    ----------
+    function
+        ``package.module:qualified.name``.
+    release
+        The user's own version of it.
+    """
+
+    NAME: ClassVar[str] = "call"
+    function: str
+    release: str
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Call it and check what comes back. Where its pixels come from is not known: the geometry is NaN."""
+        result = find_function(self.function)(photo.image)
+        found = f"{getattr(result, 'dtype', type(result).__name__)} {getattr(result, 'shape', '')}".strip()
+        if not isinstance(result, np.ndarray) or result.dtype != np.uint8 or result.shape != (size, size, 3):
+            expected = f"an array uint8 ({size}, {size}, 3), RGB"
+            raise RecipeError(
+                f"the recipe function {self.function} returned something else", expected=expected, got=found
+            )
+        return Photo(np.ascontiguousarray(result), np.full((2, 3), np.nan))
+
+
+def find_function(name: str) -> Callable[[NDArray[np.uint8]], Any]:
+    """Import ``package.module:qualified.name``."""
+    module, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        do = "make its module importable, for example PYTHONPATH=. prebake ..."
+        raise RecipeError(f"the recipe function {name} cannot be imported", got=str(error), do=do) from error
+    if not callable(found):
+        raise RecipeError(f"{name} is not a function", got=type(found).__name__)
+    return found  # type: ignore[no-any-return]
