@@ -297,6 +297,7 @@ def demo(*, output: Output = Path("prebake-demo")) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 a clear message, 2 wrong usage, 130 interrupted."""
+    terminal.show_notes()
     try:
         app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from prebake.runs import Run
     from prebake.store import Pack
 
-__all__ = ["complain", "demonstrated", "facts", "packed", "predicted", "say", "trained"]
+__all__ = ["complain", "demonstrated", "facts", "packed", "predicted", "say", "show_notes", "trained"]
 
 
 def say(text: str) -> None:
@@ -30,6 +31,20 @@ def complain(text: str) -> None:
     """Write an error to standard error, its first word in red on a terminal."""
     plain = not sys.stderr.isatty() or "NO_COLOR" in os.environ
     sys.stderr.write(f"{'error:' if plain else chr(27) + '[1;31merror:' + chr(27) + '[0m'} {text}\n")
+
+
+class _Notes(logging.Handler):
+    """Writes what the modules log to the standard error of the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"note: {record.getMessage()}\n")
+
+
+def show_notes() -> None:
+    """Show what the user should know although nothing is wrong: warnings of the loggers below ``prebake``."""
+    log = logging.getLogger("prebake")
+    if not any(isinstance(handler, _Notes) for handler in log.handlers):
+        log.addHandler(_Notes(logging.WARNING))
 
 
 def facts(summary: Mapping[str, object]) -> str:
