@@ -175,3 +175,24 @@ def test_images_that_do_not_lie_in_order_in_memory_are_written_right(tmp_path: P
         with PackWriter(tmp_path / "p.h5", header(codec, 16), (16, 16, 3), 1) as writer:
             writer.add(row(0), pixels.transpose(1, 0, 2)[:, ::-1])
         assert (Pack(tmp_path / "p.h5")[0] == pixels.transpose(1, 0, 2)[:, ::-1]).all()
+
+
+@codecs
+@pytest.mark.parametrize("limit", [100, 5_000, 30_000, 60_000])
+def test_a_disk_that_is_full_ends_in_a_clear_error_and_no_pack(tmp_path: Path, codec: str, limit: int) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path; from prebake.errors import NoSpace;"
+        "from store.packs import images, write; pixels = images(9, 48); limit = int(sys.argv[3]);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
+        "try: write(Path(sys.argv[1]), pixels, sys.argv[2])\n"
+        "except NoSpace as error: print(error.what)"
+    )
+    path = tmp_path / "p.h5"
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path), codec, str(limit if codec == "raw" else limit // 4)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout == f"{path}: no room to write the pack\n"
+    assert run.stderr == ""
+    with pytest.raises(PackFormatError):
+        Pack(path)

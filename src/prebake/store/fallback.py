@@ -12,7 +12,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["filters_of", "has_filter", "read_through_hdf5"]
+__all__ = ["HDF5_ERRORS", "filters_of", "has_filter", "read_through_hdf5"]
+
+# What h5py makes of the errors of libhdf5 on a file whose structure is damaged.
+HDF5_ERRORS = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def has_filter(number: int) -> bool:

@@ -18,8 +18,8 @@ from prebake.progress import Progress, progress
 from prebake.store import layout
 from prebake.store.checksums import checksum
 from prebake.store.columns import Columns
-from prebake.store.fallback import read_through_hdf5
-from prebake.store.structure import HDF5_ERRORS, Structure, read_structure
+from prebake.store.fallback import HDF5_ERRORS, read_through_hdf5
+from prebake.store.structure import Structure, read_structure
 
 if TYPE_CHECKING:
     import os

@@ -17,7 +17,7 @@ import numpy as np
 from prebake.errors import PackDamaged, PackError, PackFormatError
 from prebake.store import layout
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
-from prebake.store.fallback import filters_of, has_filter
+from prebake.store.fallback import HDF5_ERRORS, filters_of, has_filter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Structure", "read_structure"]
 
 SHUFFLE = 2
-# What h5py makes of the errors of libhdf5 on a file whose structure is damaged.
-HDF5_ERRORS = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

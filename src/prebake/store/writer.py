@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from prebake.errors import MissingExtra, NoSpace, PackError
+from prebake.errors import MissingExtra, PackError
 from prebake.store import layout
 from prebake.store.checksums import checksum, pixel_statistics
 from prebake.store.codecs import codec_named
-from prebake.store.fallback import has_filter
+from prebake.store.fallback import HDF5_ERRORS, has_filter
+from prebake.store.sink import Sink
 from prebake.version import __version__
 
 if TYPE_CHECKING:
@@ -52,14 +53,15 @@ class PackFile:
         # The threshold is such that the raw pixels are aligned, and hardly anything else.
         alignment = {"alignment_threshold": max(nbytes, 1), "alignment_interval": layout.ALIGNMENT}
         options = alignment if self.codec.filter_id is None else {}
+        self._sink = Sink(path)
         try:
-            self._file = h5py.File(path, "w", libver=("earliest", "v110"), locking=False, **options)
+            self._file = h5py.File(self._sink, "w", libver=("earliest", "v110"), **options)
             self._set("format", layout.FORMAT)
             self._set("format_version", layout.FORMAT_VERSION)
             self._set("needs", layout.NEEDS)
             self._images = self._create_images()
-        except OSError as error:
-            self._fail(error)
+        except HDF5_ERRORS as error:
+            self._sink.check(error)
 
     def _create_images(self) -> h5py.h5d.DatasetID:
         create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -81,13 +83,14 @@ class PackFile:
         try:
             if self.codec.filter_id is not None:
                 self._images.write_direct_chunk((row, 0, 0, 0), data)
-                return
-            images = np.frombuffer(data, np.uint8).reshape(-1, *self.shape)
-            space = self._images.get_space()
-            space.select_hyperslab((row, 0, 0, 0), images.shape)
-            self._images.write(h5py.h5s.create_simple(images.shape), space, images)
-        except OSError as error:
-            self._fail(error)
+            else:
+                images = np.frombuffer(data, np.uint8).reshape(-1, *self.shape)
+                space = self._images.get_space()
+                space.select_hyperslab((row, 0, 0, 0), images.shape)
+                self._images.write(h5py.h5s.create_simple(images.shape), space, images)
+        except HDF5_ERRORS as error:
+            self._sink.check(error)
+        self._sink.check()
 
     def read(self, row: int) -> bytes | Pixels:
         """Return what was written as image ``row``."""
@@ -128,14 +131,22 @@ class PackFile:
             digest = layout.columns_digest(texts, (self.rows, *self.shape), {**columns, **failed})
             self._set("columns_digest", digest)
             self._file.flush()
+            self._sink.check()
             self._set("complete", 1)
-            self._file.close()
-        except OSError as error:
-            self._fail(error)
+        except HDF5_ERRORS as error:
+            self._sink.check(error)
+        finally:
+            self.abandon()
+        self._sink.check()
 
     def abandon(self) -> None:
         """Close without the mark: readers refuse the file."""
-        self._file.close()
+        try:
+            self._file.close()
+        except HDF5_ERRORS as error:
+            self._sink.check(error)
+        finally:
+            self._sink.close()
 
     def _write_column(self, name: str, array: NDArray[Any]) -> None:
         text = array.dtype.kind == "S"
@@ -156,12 +167,6 @@ class PackFile:
                 got=f"{len(data)} bytes",
             )
         self._file.attrs.create(name, data, dtype=h5py.string_dtype("utf-8", max(len(data), 1)))
-
-    def _fail(self, error: OSError) -> NoReturn:
-        text = " ".join(str(error).split())
-        if "errno = 28" in text or "errno = 122" in text:  # ENOSPC, EDQUOT
-            raise NoSpace(f"{self.path}: the disk is full", do="free some space, or choose another disk") from error
-        raise PackError(f"{self.path}: cannot be written", got=text) from error
 
 
 class PackWriter:
