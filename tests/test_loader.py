@@ -135,6 +135,10 @@ def test_the_order_is_a_permutation_that_seed_and_epoch_decide():
         assert (one == other).sum() < 20
 
 
+def test_the_order_stays_what_it_was_in_earlier_versions():
+    assert shuffled(np.arange(6), seed=0, epoch=1).tolist() == [2, 1, 4, 5, 3, 0]
+
+
 def test_every_row_is_equally_likely_at_every_place():
     places = np.array([np.argsort(shuffled(np.arange(10), seed, 0)) for seed in range(2000)])
     counts = np.array([np.bincount(column, minlength=10) for column in places.T])

@@ -220,9 +220,13 @@ class Augment:
         scale, offset = self._normalisation()
         if not out[0].flags.c_contiguous:
             interleaved = out.transpose(1, 2, 0)
-            np.copyto(interleaved, pixels[:, :, : image.shape[2]])
-            interleaved *= scale
-            interleaved += offset
+            if pixels.shape == interleaved.shape:
+                np.copyto(interleaved, pixels)
+            else:
+                cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB, dst=interleaved)
+            lines = interleaved.reshape(len(interleaved), -1)  # numpy is slow on axes as short as the channels
+            lines *= np.tile(scale, image.shape[1])
+            lines += np.tile(offset, image.shape[1])
             return
         # separating the channels first, by OpenCV, is several times faster than a transposed copy
         planes = cv2.split(pixels) if flip is not None else cv2.split(pixels, [*out, _buffers(image.shape).spare])

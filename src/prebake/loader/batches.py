@@ -276,6 +276,8 @@ class Loader:
         return epoch, offset
 
     def _iterate(self) -> Generator[Batch, None, None]:
+        if self._process != os.getpid():  # forked, maybe while a thread that is not here held the memory's lock
+            self._memory = self._new_memory()
         epoch, offset = self._begin()
         mark = self._newest = object()
         order = shuffled(self.rows, self.seed, epoch) if self.shuffle else self.rows
@@ -294,6 +296,7 @@ class Loader:
         return max(self.prefetch, self.threads)
 
     def _new_memory(self) -> BatchMemory:
+        self._process = os.getpid()
         height, width, channels = self.shape
         size = self.batch_size + (self.world_size > 1)  # see step_bounds
         keep = self._depth + 3  # ahead, in the hands of the consumer, and on the way

@@ -76,11 +76,11 @@ class JoinedPacks:
         PackDamaged
             An image cannot be decoded; it is named.
         """
+        if len(self.packs) == 1:
+            self.packs[0].read(rows, out=out)
+            return
         numbers = np.searchsorted(self._starts, rows, side="right") - 1
         indices = rows - self._starts[numbers]
-        if len(rows) and (numbers == numbers[0]).all():
-            self.packs[numbers[0]].read(indices, out=out)
-            return
         for number, index, image in zip(numbers, indices, out, strict=True):
             self.packs[number].read_into(index, image)
 

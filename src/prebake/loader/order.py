@@ -20,7 +20,7 @@ def shuffled(rows: npt.NDArray[np.int64], seed: int, epoch: int) -> npt.NDArray[
     Examples
     --------
     >>> shuffled(np.arange(6), seed=0, epoch=1).tolist()
-    [3, 0, 4, 1, 5, 2]
+    [2, 1, 4, 5, 3, 0]
     """
     words = random_words(seed, epoch, rows, _ORDER_STREAM)
     return rows[np.argsort((words[0] << np.uint64(32)) | words[1], kind="stable")]
