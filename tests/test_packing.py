@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sys
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -15,8 +16,8 @@ import pytest
 import packing_helpers as helpers
 from packing_helpers import photograph, photographs, recipe
 from prebake import packing
-from prebake.errors import NoSpace, OptionError, PackFailures, PackFormatError, PackLocked, SourceError
-from prebake.packing import folder, job, pack, plan
+from prebake.errors import NoSpace, OptionError, PackError, PackFailures, PackFormatError, PackLocked, SourceError
+from prebake.packing import folder, job, pack, plan, run
 from prebake.packing.folder import WorkFolder
 from prebake.store import Pack
 
@@ -69,13 +70,18 @@ def test_the_bytes_do_not_depend_on_how_the_samples_are_cut_into_parts(tmp_path,
 
 
 def test_local_processes_give_the_same_bytes_whatever_their_number(tmp_path):
+    """Three packings at once, so that this also holds of threads that pack beside each other."""
     source = photographs(tmp_path / "photos", range(20))
-    contents = set()
     bake(source, tmp_path / "threads.h5")
-    for workers in (1, 2, 3):
-        pack(source, tmp_path / f"{workers}.h5", recipe=recipe(), codec="raw", workers=workers)
-        contents.add((tmp_path / f"{workers}.h5").read_bytes())
+    main = sys.modules["__main__"]
+
+    def with_processes(workers: int) -> bytes:
+        return pack(source, tmp_path / f"{workers}.h5", recipe=recipe(), codec="raw", workers=workers).path.read_bytes()
+
+    with ThreadPoolExecutor(3) as threads:
+        contents = set(threads.map(with_processes, (1, 2, 3)))
     assert contents == {(tmp_path / "threads.h5").read_bytes()}
+    assert sys.modules["__main__"] is main
 
 
 def test_the_choice_of_the_codec_is_explained_in_the_pack(tmp_path):
@@ -190,6 +196,22 @@ def test_new_labels_are_copied_to_the_old_images(tmp_path, log, codec):
     assert made.labels.tolist() == [0, 1, 0, 1, 0, 1]
     bake(source, tmp_path / "fresh.h5", labels=table, codec=codec)
     assert (tmp_path / "out.h5").read_bytes() == (tmp_path / "fresh.h5").read_bytes()
+
+
+def test_labels_that_change_before_the_call_is_repeated_are_the_new_ones(tmp_path, log):
+    source = photographs(tmp_path / "photos", [0, 1, 2, 250])
+    table = tmp_path / "labels.csv"
+    table.write_text("id_code,diagnosis\np000,0\np001,1\np002,2\np250,3\n")
+    with pytest.raises(PackFailures):
+        bake(source, tmp_path / "out.h5", labels=table)
+    baked(log)
+    table.write_text("id_code,diagnosis\np000,4\np001,\np002,2\np250,3\n")
+    made = bake(source, tmp_path / "out.h5", labels=table, on_error="skip")
+    assert baked(log) == []
+    np.testing.assert_array_equal(made.labels, [4, np.nan, 2])
+    before = made.path.stat().st_ino
+    bake(source, tmp_path / "out.h5", labels=table, on_error="skip")
+    assert made.path.stat().st_ino == before
 
 
 def test_another_order_of_the_table_is_another_order_of_the_rows(tmp_path, log):
@@ -423,6 +445,15 @@ def test_options_that_cannot_be_used_are_refused(tmp_path, option, value):
     source = photographs(tmp_path / "photos", range(2))
     with pytest.raises(OptionError, match=option):
         bake(source, tmp_path / "out.h5", **{option: value})
+
+
+def test_where_no_process_can_be_started_that_is_said(tmp_path, monkeypatch):
+    def refused(workers: int) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(run, "LocalPool", refused)
+    with pytest.raises(PackError, match="cannot be started here"):
+        bake(photographs(tmp_path / "photos", range(2)), tmp_path / "out.h5", executor=None)
 
 
 def test_a_source_that_is_not_there_is_refused_without_a_trace(tmp_path):
