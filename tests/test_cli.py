@@ -142,3 +142,14 @@ def test_output_into_a_closed_pipe_is_no_error(photographs):
     )
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_an_interruption_says_how_to_go_on_and_ends_with_code_130(monkeypatch, capsys):
+    def interrupted(*_arguments, **_options):
+        interrupt = KeyboardInterrupt()
+        interrupt.add_note("3 of 9 photographs are done; run the same command again to go on from there")
+        raise interrupt
+
+    monkeypatch.setattr("prebake.packing.pack", interrupted)
+    assert main(["pack", "photographs", "-o", "pack.h5"]) == 130
+    assert capsys.readouterr().err.startswith("interrupted: 3 of 9 photographs are done; run the same command again")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -79,6 +81,7 @@ app = App(
     help_format="markdown",
     version=__version__,
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -298,6 +301,8 @@ def demo(*, output: Output = Path("prebake-demo")) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 a clear message, 2 wrong usage, 130 interrupted."""
     terminal.show_notes()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
@@ -308,8 +313,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         terminal.complain(str(error))
         return 1
-    except KeyboardInterrupt:
-        terminal.complain("interrupted; what is done is kept: give the same command again to go on")
+    except KeyboardInterrupt as interrupt:
+        said = [str(interrupt), *getattr(interrupt, "__notes__", [])]
+        terminal.complain("; ".join(filter(None, said)) or "nothing is half written", first="interrupted")
         return 130
     return 0
 

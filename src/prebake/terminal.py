@@ -27,10 +27,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def complain(text: str) -> None:
+def complain(text: str, *, first: str = "error") -> None:
     """Write an error to standard error, its first word in red on a terminal."""
     plain = not sys.stderr.isatty() or "NO_COLOR" in os.environ
-    sys.stderr.write(f"{'error:' if plain else chr(27) + '[1;31merror:' + chr(27) + '[0m'} {text}\n")
+    sys.stderr.write(f"{first}: {text}\n" if plain else f"\x1b[1;31m{first}:\x1b[0m {text}\n")
 
 
 class _Notes(logging.Handler):
