@@ -62,6 +62,8 @@ def test_undefined_is_nan_with_a_reason():
     assert metrics.undefined([0.5, 1.0], [0, 1]) == {"kappa": "the labels are not whole numbers"}
     assert set(metrics.undefined([np.nan], [1.0])) == {"kappa", "mae", "mse", "accuracy"}
     assert metrics.undefined([0, 1], [0, 1]) == {}
+    assert np.isnan(metrics.quadratic_weighted_kappa([0, 10**7], [0, 4]))
+    assert "100 grades" in metrics.undefined([0, 10**7], [0, 4])["kappa"]
 
 
 def test_a_constant_answer_has_kappa_zero():
@@ -172,8 +174,11 @@ def test_an_interval_that_cannot_be_had_is_nan():
         metrics.kappa_interval([0, 1], [0, 1], ["a"])
 
 
-def test_the_examples_in_the_docstrings_run():
-    assert doctest.testmod(metrics).failed == 0
+@pytest.mark.parametrize("name", ["agreement", "bootstrap", "grades", "overview"])
+def test_the_examples_in_the_docstrings_run(name):
+    found = doctest.testmod(importlib.import_module(f"prebake.metrics.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_scikit_learn_is_loaded_late_and_torch_never():
