@@ -30,8 +30,8 @@ def quadratic_weighted_kappa(y: npt.ArrayLike, p: npt.ArrayLike) -> float:
 
     Returns
     -------
-    At most 1. NaN where undefined: no rows, labels that are not whole numbers or span more than 100 grades, or one and the same grade everywhere in
-    both columns (chance alone would agree fully).
+    At most 1. NaN where undefined: no rows, labels that are not whole numbers or span more than 100 grades, or one and
+    the same grade everywhere in both columns (chance alone would agree fully).
 
     Examples
     --------
