@@ -28,6 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup": 0.0,
         "ema": 0.0,
         "clip": 0.0,
+        "drop_last": False,
         "flips": "horizontal",
         "rotation": 120.0,
         "fill": "black",
@@ -69,6 +70,10 @@ class TrainConfig:
     weights: str = _help("imagenet", "first weights: imagenet, none (random), or a .pth or .safetensors file")
     epochs: int = _help(15, "times every training photograph is seen")
     batch_size: int = _help(32, "photographs in one step, over all devices together")
+    drop_last: bool = _help(
+        default=True,
+        text="leave out what does not fill the last batch (others each epoch): few images mislead batch norm",
+    )
     loss: Literal["mse", "smooth_l1"] = _help(
         "mse", "what is minimised: mse (quadratic kappa also weighs errors by their square) or smooth_l1"
     )

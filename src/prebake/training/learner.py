@@ -116,6 +116,7 @@ class Learner(lightning.LightningModule):
         return self._loader(
             self.data.train,
             shuffle=True,
+            drop_last=self.config.drop_last and len(self.data.train) >= self.config.batch_size,
             seed=self.config.seed,
             augment=self.augment,
             rank=self.trainer.global_rank,

@@ -100,8 +100,9 @@ class Checkpoints(Checkpoint):
             self._end_if_asked(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, learner: LightningModule, *_: Any) -> None:  # noqa: ARG002
-        """End without saving: the epoch is validated again on resuming, from the checkpoint before."""
-        self._end_if_asked(trainer)
+        """End without saving; several processes wait for the end of the epoch, for they validate unlike numbers."""
+        if trainer.world_size == 1:
+            self._end_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: LightningModule) -> None:
         """Save the epoch, and its weights if it is the best."""
