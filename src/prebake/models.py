@@ -19,6 +19,7 @@ import timm
 import torch
 from huggingface_hub.errors import HfHubHTTPError
 from timm.models import load_state_dict as read_state_dict
+from torch import nn
 
 from prebake.errors import OptionError, WeightsError
 from prebake.files import atomic_path
@@ -26,7 +27,7 @@ from prebake.files import atomic_path
 if TYPE_CHECKING:
     import os
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from prebake.runs import Run
 
@@ -125,7 +126,22 @@ def _create(name: str, kwargs: Mapping[str, Any]) -> nn.Module:
         model: nn.Module = timm.create_model(name, **kwargs)
     except TypeError as error:
         raise OptionError(f"model {name} cannot be built with {dict(kwargs)}: {error}") from error
+    pretrained = kwargs.get("pretrained") and getattr(model, "pretrained_cfg", {}).get("num_classes")
+    if kwargs["num_classes"] != pretrained:
+        _reset_head(model)
     return model
+
+
+def _reset_head(model: nn.Module) -> None:
+    """Give a new head the first weights of ``torch.nn.Linear``.
+
+    timm draws the head of an EfficientNet from -1/sqrt(outputs) ... 1/sqrt(outputs), made for a thousand classes:
+    with a single output the first errors are tenfold, and they tear the pretrained weights.
+    """
+    for name in _heads(model):
+        head = model.get_submodule(name.removesuffix("."))
+        if isinstance(head, nn.Linear):
+            head.reset_parameters()
 
 
 def _data_config(model: nn.Module) -> DataConfig:
