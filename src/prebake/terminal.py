@@ -49,10 +49,11 @@ def show_notes() -> None:
 
 def facts(summary: Mapping[str, object]) -> str:
     """Lay out facts as aligned ``name  value`` lines; longer lists go below their name, an entry a line."""
+    summary = {name: value for name, value in summary.items() if f"{name}_text" not in summary}
     width = max(map(len, summary))
     lines = []
     for name, value in summary.items():
-        title = f"{name.replace('_', ' '):<{width}}"
+        title = f"{name.removesuffix('_text').replace('_', ' '):<{width}}"
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
             lines += [f"{title}  {len(value):,}", *("  " + "  ".join(map(str, entry.values())) for entry in value)]
         else:

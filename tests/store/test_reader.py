@@ -234,7 +234,7 @@ def test_the_digest_is_of_the_content_and_not_of_the_codec(tmp_path: Path) -> No
 def test_a_summary_is_plain_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pack, "recipe", None)
     facts = summary(Pack(write(tmp_path / "p.h5", PIXELS, "zstd", failures=FAILURES)))
-    assert (facts["images"], facts["shape"], facts["codec"]) == (12, [8, 8, 3], "zstd")
+    assert (facts["rows"], facts["shape"], facts["codec"]) == (12, [8, 8, 3], "zstd")
     assert facts["labels"] == {"0": 3, "1": 2, "2": 1, "3": 1, "4": 2, "missing": 3}
     assert facts["sources"] == {"aptos": 6}
     assert facts["splits"] == {"train": 12}
@@ -242,7 +242,7 @@ def test_a_summary_is_plain_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(facts["mean"], PIXELS.mean(axis=(0, 1, 2)), atol=1e-3)
     np.testing.assert_allclose(facts["std"], PIXELS.std(axis=(0, 1, 2)), atol=1e-3)
     bare = summary(Pack(kernel_2019(tmp_path / "k.h5", PIXELS)))
-    assert (bare["labels"], bare["recipe"], bare["mean"]) == ({"missing": 12}, "unknown", [])
+    assert (bare["labels"], bare["recipe"], bare["mean"]) == ({"missing": 12}, {}, [])
 
 
 # ---------------------------------------------------------------------------- files of the 2019 kernel

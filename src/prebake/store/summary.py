@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prebake.files import human_bytes
 from prebake.store import layout
 
 if TYPE_CHECKING:
@@ -20,24 +19,25 @@ __all__ = ["summary"]
 def summary(pack: Pack) -> dict[str, Any]:
     """Return what is in a pack: numbers, text, lists and dictionaries only.
 
-    Keys: ``path, format, images, shape, codec, codec_reason, bytes, size, recipe, recipe_digest, labels, groups,
-    sources, splits, mean, std, failures, digest, written_by``. ``labels`` counts the rows of each label, ``missing``
-    those without one; ``mean`` and ``std`` are of all pixels of each channel, 0..255; ``digest`` is the identity of
-    the content (:attr:`prebake.store.Pack.digest`).
+    Keys: ``path, format, rows, size, shape, codec, codec_reason, bytes, recipe, recipe_text, recipe_digest, labels,
+    groups, sources, splits, mean, std, failures, digest, written_by``. ``size`` is the longer side of the images in
+    pixels, ``recipe`` its JSON, ``recipe_text`` the same for people (both empty for files of the 2019 kernel);
+    ``labels`` counts the rows of each label, ``missing`` those without one; ``mean`` and ``std`` are of all pixels of
+    each channel, 0..255; ``digest`` is the identity of the content (:attr:`prebake.store.Pack.digest`).
     """
-    nbytes = pack.path.stat().st_size
     mean, std = _pooled(pack)
     recipe = pack.recipe
     return {
         "path": str(pack.path),
         "format": f"{layout.FORMAT} {layout.FORMAT_VERSION}" if pack.columns else "2019 kernel (no columns)",
-        "images": len(pack),
+        "rows": len(pack),
+        "size": max(pack.shape[:2]),
         "shape": list(pack.shape),
         "codec": pack.codec,
         "codec_reason": pack.extra.get("codec_reason", ""),
-        "bytes": nbytes,
-        "size": human_bytes(nbytes),
-        "recipe": recipe.describe() if recipe is not None else "unknown",
+        "bytes": pack.path.stat().st_size,
+        "recipe": recipe.to_dict() if recipe is not None else {},
+        "recipe_text": recipe.describe() if recipe is not None else "",
         "recipe_digest": pack.recipe_digest,
         "labels": _labels(pack),
         "groups": len(set(pack.groups) - {""}),
@@ -55,7 +55,7 @@ def _labels(pack: Pack) -> dict[str, int]:
     known = pack.labels[~np.isnan(pack.labels)]
     values, counts = np.unique(known, return_counts=True)
     found = {f"{value:g}": int(count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
-    return found | ({"missing": len(pack) - len(known)} if len(known) < len(pack) else {})
+    return found | {"missing": len(pack) - len(known)}
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:
