@@ -90,7 +90,7 @@ def pack(
     *sources: Path,
     output: Output,
     recipe: str = "kernel",
-    size: int = 256,
+    size: int | None = None,
     codec: Literal["auto", "raw", "zstd", "gzip"] = "auto",
     labels: Path | None = None,
     layout: Layout = "auto",
@@ -111,9 +111,9 @@ def pack(
     recipe
         What is done to a photograph: kernel (the published 2019 preprocessing, bit for bit), ben (today's best version
         of it), crop (field of view, aspect kept, no colour change), graham (the 2015 winner), resize; or a function of
-        your own as package.module:function.
+        your own as package.module:function or a .json file.
     size
-        Side of the square baked images, in pixels.
+        Side of the square baked images, in pixels; 256, or what a .json recipe brings.
     codec
         How images are stored: raw is the fastest to read, zstd the smallest that is still fast, gzip opens everywhere;
         auto takes raw where the pack fits comfortably in memory, else zstd.

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prebake.errors import PackDamaged, PackError, PackFormatError
-from prebake.store import CODECS, Header, Pack, merge_packs
-from store.packs import FAILURES, RECIPE, header, images, kernel_2019, write
+from prebake.records import Sample
+from prebake.store import CODECS, Header, Pack, PackWriter, merge_packs
+from store.packs import FAILURES, RECIPE, header, images, kernel_2019, row, write
 
 codecs = pytest.mark.parametrize("codec", CODECS)
 PIXELS = images(12)
@@ -120,3 +121,34 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, codec: s
         assert file["images"].shape == (40, 256, 256, 3)
     assert not Pack(tmp_path / "merged.h5").verify()
     assert np.isfinite(Pack(path).mean).all()
+
+
+@codecs
+def test_what_the_sources_say_now_replaces_what_they_said_when_the_images_were_baked(
+    tmp_path: Path, codec: str
+) -> None:
+    said = {"label": 4.0, "group": None, "source": "new", "split": "test", "path": "new/a.png"}
+    samples = [Sample(f"id{i:04d}", "/", "a.png", 1, "", 4.0, None, "new", "test") for i in range(12)]
+    merge_packs(parts(tmp_path, codec, [5]), tmp_path / "merged.h5", header(codec), samples=samples)
+    with PackWriter(tmp_path / "once.h5", header(codec), (8, 8, 3), 12) as writer:
+        for i in range(12):
+            writer.add(row(i, **said), PIXELS[i])
+    assert (tmp_path / "merged.h5").read_bytes() == (tmp_path / "once.h5").read_bytes()
+    with pytest.raises(PackError, match="12 samples"):
+        merge_packs(parts(tmp_path, codec, [5]), tmp_path / "merged.h5", header(codec), samples=samples[:3])
+
+
+def test_many_runs_of_rows_that_alternate_between_two_packs_open_each_of_them_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, _), (second, _) = parts(tmp_path, "raw", [6])
+    opened: list[Path] = []
+
+    def counted(path: Path) -> Pack:
+        opened.append(path)
+        return Pack(path)
+
+    monkeypatch.setattr("prebake.store.merge.Pack", counted)
+    merge_packs([entry for i in range(6) for entry in ((first, [i]), (second, [i]))], tmp_path / "m.h5", header("raw"))
+    assert opened == [first, second]
+    assert list(Pack(tmp_path / "m.h5").ids[:4]) == ["id0000", "id0006", "id0001", "id0007"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,7 @@ from prebake.packing.plan import Plan, made_by, open_target, parts_of
 from prebake.packing.run import run_tasks
 from prebake.packing.worker import Task
 from prebake.progress import Progress, progress
-from prebake.store import Header, Pack, PackWriter, Row, choose_codec, merge_packs
-from prebake.store.checksums import checksum
+from prebake.store import Header, Pack, choose_codec, merge_packs
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -138,7 +136,8 @@ class Job:
         """Merge, verify, publish."""
         merged = self.work.merged
         try:
-            self._merge(merged)
+            samples = self.plan.baked() if self.plan.has_new_facts() else None
+            merge_packs(self.plan.rows(), merged, self.header, self.plan.failures(), samples=samples, check=False)
             with self._bar("verifying", len(self.plan.places)) as bar, Pack(merged) as pack:
                 damaged = pack.verify(bar)
             if damaged:
@@ -151,45 +150,6 @@ class Job:
             merged.unlink(missing_ok=True)
         self._tidy()
 
-    def _merge(self, merged: Path) -> None:
-        """Copy the images as they are encoded; only where labels and the like have changed since, write them anew."""
-        if self.plan.has_new_facts():
-            self._write_anew(merged)
-        else:
-            merge_packs(self.plan.rows(), merged, self.header, self.plan.failures(), check=False)
-
-    def _write_anew(self, merged: Path) -> None:
-        opened = lru_cache(maxsize=4)(Pack)
-        baked, size = self.plan.baked(), self.header.size
-        with PackWriter(merged, self.header, (size, size, 3), len(baked)) as writer:
-            for sample in baked:
-                place = self.plan.places[sample.id]
-                pack, row = opened(place.pack), place.row
-                image = pack[row]
-                if checksum(image) != pack.checksum[row]:
-                    raise PackDamaged(f"{place.pack}: the image {sample.id} is damaged", [sample.id])
-                writer.add(_row_of(sample, pack, row), image)
-            for failure in self.plan.failures():
-                writer.fail(failure)
-
     def _tidy(self) -> None:
         self.work.remember(self.plan.outcomes)
         self.work.clear()
-
-
-def _row_of(sample: Sample, pack: Pack, row: int) -> Row:
-    """Join what the source says of a photograph now with what was found when it was baked."""
-    return Row(
-        id=sample.id,
-        label=sample.label,
-        group=sample.group,
-        source=sample.source,
-        split=sample.split,
-        path=sample.path,
-        width=int(pack.width[row]),
-        height=int(pack.height[row]),
-        to_source=pack.to_source[row],
-        source_digest=pack.source_digest[row],
-        source_bytes=int(pack.source_bytes[row]),
-        phash=int(pack.phash[row]),
-    )

@@ -59,6 +59,13 @@ class Column:
         """Return the shape of the dataset."""
         return (rows, *(channels if size == "C" else int(size) for size in self.tail))
 
+    def array(self, values: Sequence[Any], channels: int) -> NDArray[Any]:
+        """Return the dataset of these values; ``None`` is ``""`` in text and NaN in numbers."""
+        if self.dtype == "S":
+            return text_array([value or "" for value in values], self.name)
+        known = [math.nan if value is None else value for value in values]
+        return np.array(known, self.dtype).reshape(self.shape(len(values), channels))
+
 
 # In the order in which they are written and enter the digest.
 COLUMNS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,13 @@ from prebake.store.writer import PackFile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from prebake.records import Failure
+    from prebake.records import Failure, Sample
 
 __all__ = ["merge_packs"]
 
 BLOCK_BYTES = 1 << 20
+OPEN = 8  # inputs open at a time
+SAID_BY_SOURCES = ("label", "group", "source", "split", "path")
 
 
 def merge_packs(
@@ -31,12 +34,13 @@ def merge_packs(
     header: layout.Header,
     failures: Sequence[Failure] = (),
     *,
+    samples: Sequence[Sample] | None = None,
     check: bool = True,
 ) -> None:
     """Write a pack of rows of other packs.
 
-    One input is open at a time, and a few images are in memory. An image is decoded and encoded again only where its
-    input has another codec.
+    A few inputs are open at a time, and a few images are in memory. An image is decoded and encoded again only where
+    its input has another codec.
 
     Parameters
     ----------
@@ -48,6 +52,9 @@ def merge_packs(
         What the new pack says of all images. The recipe must be that of the inputs.
     failures
         What is not in the pack.
+    samples
+        What the sources say of the rows now, one for each: their label, group, source, split and path replace those
+        of the inputs.
     check
         Decode each image on the way and compare it with its checksum.
 
@@ -64,21 +71,24 @@ def merge_packs(
     file: PackFile | None = None
     gathered: list[dict[str, NDArray[Any]]] = []
     written, done = 0, False
+    opened = lru_cache(maxsize=OPEN)(Pack)  # many short runs of rows may alternate between few packs
     try:
         for path, positions in inputs:
-            with Pack(path) as pack:
-                rows = [pack.row(position) for position in positions]
-                if file is None:
-                    file = PackFile(target, header, pack.shape, total)
-                _require_same(pack, file)
-                _copy(pack, rows, file, written, check=check)
-                gathered.append({column.name: pack.columns[column.name][rows] for column in layout.COLUMNS})
-                written += len(rows)
+            pack = opened(path)
+            rows = [pack.row(position) for position in positions]
+            if file is None:
+                file = PackFile(target, header, pack.shape, total)
+            _require_same(pack, file)
+            _copy(pack, rows, file, written, check=check)
+            gathered.append({column.name: pack.columns[column.name][rows] for column in layout.COLUMNS})
+            written += len(rows)
         if file is None:
             file = PackFile(target, header, (header.size, header.size, 3), 0)
         columns = {
             column.name: _joined(column, [part[column.name] for part in gathered], file) for column in layout.COLUMNS
         }
+        if samples is not None:
+            columns |= _said_by(samples, total)
         _require_unique(columns[layout.IDS], failures, target)
         file.finish(columns, failures)
         done = True
@@ -134,6 +144,14 @@ def _joined(column: layout.Column, parts: Sequence[NDArray[Any]], file: PackFile
     if column.dtype != "S":
         return joined
     return joined.astype(f"S{max(int(np.strings.str_len(joined).max(initial=0)), 1)}")
+
+
+def _said_by(samples: Sequence[Sample], rows: int) -> dict[str, NDArray[Any]]:
+    """Return the columns that come from the sources, not from the photographs."""
+    if len(samples) != rows:
+        raise PackError("samples and rows do not belong together", expected=f"{rows} samples", got=len(samples))
+    columns = {column.name: column for column in layout.COLUMNS}
+    return {name: columns[name].array([getattr(sample, name) for sample in samples], 0) for name in SAID_BY_SOURCES}
 
 
 def _require_unique(ids: NDArray[np.bytes_], failures: Sequence[Failure], target: Path) -> None:

@@ -262,23 +262,15 @@ class PackWriter:
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         rows, channels = self._rows, self._file.shape[2]
-        values: dict[str, list[Any]] = {
-            name: [getattr(row, name) for row in rows]
-            for name in ("source", "split", "path", "width", "height", "source_digest", "source_bytes", "phash")
-        }
+        said = ("label", "group", "source", "split", "path")
+        found = ("width", "height", "source_digest", "source_bytes", "phash")
+        values: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in said + found}
         values["id_code"] = [row.id for row in rows]
-        values["label"] = [np.nan if row.label is None else row.label for row in rows]
-        values["group"] = [row.group or "" for row in rows]
         values["to_source"] = [np.asarray(row.to_source, np.float64) for row in rows]
         values["checksum"], values["mean"], values["std"] = (
             [measured[place] for measured in self._measured] for place in range(3)
         )
-        return {
-            column.name: layout.text_array(values[column.name], column.name)
-            if column.dtype == "S"
-            else np.array(values[column.name], column.dtype).reshape(column.shape(len(rows), channels))
-            for column in layout.COLUMNS
-        }
+        return {column.name: column.array(values[column.name], channels) for column in layout.COLUMNS}
 
 
 def _versions() -> str:
