@@ -138,9 +138,12 @@ class Finish(Callback):
         self.writer = writer
 
     def on_fit_end(self, trainer: Trainer, learner: LightningModule) -> None:
-        """Write the results."""
-        if not isinstance(learner, Learner) or not trainer.is_global_zero:
-            return
+        """Write the results; no process goes on before they are there."""
+        if trainer.is_global_zero and isinstance(learner, Learner):
+            self._write(trainer, learner)
+        trainer.strategy.barrier("the run is written")
+
+    def _write(self, trainer: Trainer, learner: Learner) -> None:
         writer, data = self.writer, learner.data
         best = best_path(writer.checkpoints, learner.best_epoch)
         if best.exists():  # it is not where a process died right here before

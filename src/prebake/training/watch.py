@@ -40,11 +40,18 @@ class Stop:
 
     def __init__(self) -> None:
         self.wanted = False
+        self._active = False
 
     def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of handlers
         if self.wanted:
             raise Stopped
         self.wanted = True
+
+    def listen(self) -> None:
+        """Listen (again, where Lightning has put its own handler in between)."""
+        if self._active:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._receive)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -52,10 +59,13 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._active = True
         try:
+            self.listen()
             yield
         finally:
+            self._active = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -89,6 +99,10 @@ class Checkpoints(Checkpoint):
     def __init__(self, writer: RunWriter, minutes: float, stop: Stop) -> None:
         self.writer, self.folder, self.minutes, self.stop = writer, writer.checkpoints, minutes, stop
         self._saved = time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, learner: LightningModule) -> None:  # noqa: ARG002
+        """Listen to signals in Lightning's place: its own end saves nothing."""
+        self.stop.listen()
 
     def on_train_batch_end(self, trainer: Trainer, learner: LightningModule, *_: Any) -> None:  # noqa: ARG002
         """Save where it is time to; the end of an epoch is left to its own hook, validation comes first."""

@@ -1,0 +1,170 @@
+"""The run folder: what is written is read back, and nothing else is believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prebake.config import TrainConfig
+from prebake.errors import RunError
+from prebake.recipe import Recipe
+from prebake.runs import FILES, Run, RunWriter, Worst
+
+IDS = ["NA", "0709652336e2", "007", "nan", 'a,"b', "1e5"]
+
+
+def info(**changes: Any) -> dict[str, Any]:
+    return {
+        "state": "complete",
+        "model": "efficientnet_b0",
+        "packs": [],
+        "input": {"size": 8},
+        "thresholds": [0.5, 1.5, 2.5, 3.5],
+        "versions": {"prebake": "0.1.0"},
+        "best_epoch": 2,
+        **changes,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small complete run, with ids that look like numbers or like nothing."""
+    path = tmp_path / "run"
+    writer = RunWriter(path)
+    writer.write_config(TrainConfig.preset("kernel", epochs=2))
+    writer.write_recipe(Recipe.named("ben", 8))
+    raw = np.array([0.1, 1 / 3, 2, 3.3, -0.5, 7e-9], np.float32)
+    table = pd.DataFrame({"id_code": IDS, "pack": "p", "label": np.arange(6, dtype=np.float32)})
+    writer.write_split(table.assign(group=["", "NA", "", "1", "", ""], part=["train", "val"] * 3))
+    writer.write_validation(table.assign(raw=raw, diagnosis=np.arange(6)))
+    writer.write_metrics(
+        [
+            {"epoch": 1, "train_loss": 1.0, "val_loss": 0.5, "val_kappa": float("nan")},
+            {"epoch": 2, "train_loss": 0.1 + 0.2, "val_loss": 0.4, "val_kappa": 0.7},
+        ]
+    )
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    writer.write_worst(Worst(images, ("NA", "é"), np.array([0, 4], np.float32), np.array([3, 1], np.float32)))
+    (path / "best.safetensors").write_bytes(b"weights")
+    writer.write_info(info())
+    return path
+
+
+def test_everything_written_is_read_back(folder: Path) -> None:
+    run = Run(folder)
+    assert run.complete
+    assert run.name == "run"
+    assert run.config == TrainConfig.preset("kernel", epochs=2)
+    assert run.recipe == Recipe.named("ben", 8)
+    assert run.weights == folder / "best.safetensors"
+    assert {path.name for path in folder.iterdir()} <= set(FILES)
+
+
+def test_ids_and_groups_stay_text_whatever_they_look_like(folder: Path) -> None:
+    run = Run(folder)
+    assert run.validation()["id_code"].tolist() == IDS
+    assert run.split()["id_code"].tolist() == IDS
+    assert run.split()["group"].tolist() == ["", "NA", "", "1", "", ""]
+
+
+def test_raw_values_and_metrics_keep_every_bit(folder: Path) -> None:
+    raw = np.array([0.1, 1 / 3, 2, 3.3, -0.5, 7e-9], np.float32)
+    assert Run(folder).validation()["raw"].astype(np.float32).tolist() == raw.tolist()
+    assert Run(folder).metrics()["train_loss"].tolist() == [1.0, 0.1 + 0.2]
+
+
+def test_the_best_epoch_is_the_one_named(folder: Path) -> None:
+    assert Run(folder).best()["val_kappa"] == 0.7
+    assert np.isnan(Run(folder).metrics()["val_kappa"][0])
+
+
+def test_the_worst_pictures_come_back(folder: Path) -> None:
+    worst = Run(folder).worst()
+    assert worst.images.shape == (2, 4, 4, 3)
+    assert worst.ids == ("NA", "é")
+    assert worst.raw.tolist() == [3, 1]
+
+
+def test_an_unfinished_run_has_no_weights_and_says_how_to_go_on(folder: Path) -> None:
+    RunWriter(folder).write_info(info(state="training"))
+    run = Run(folder)
+    assert not run.complete
+    with pytest.raises(RunError, match="goes on where it was"):
+        _ = run.weights
+
+
+def test_another_format_is_refused_with_the_version_that_made_it(folder: Path) -> None:
+    (folder / "run.json").write_text(json.dumps({**info(versions={"prebake": "9.1"}), "format": 2}))
+    with pytest.raises(RunError, match=r"9\.1"):
+        Run(folder)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="prebake train wrote"):
+        Run(tmp_path)
+    with pytest.raises(RunError, match=r"run\.json"):
+        Run(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1}', '{"format": "1"}', "\udce9"])
+def test_a_damaged_run_json_is_an_error_of_ours(folder: Path, text: str) -> None:
+    (folder / "run.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(RunError):
+        Run(folder)
+
+
+def test_a_configuration_of_another_version_is_refused_with_the_field(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"epochs": 1, "magic": 3}))
+    with pytest.raises(RunError, match="magic"):
+        _ = Run(folder).config
+
+
+def test_a_recipe_that_is_none_is_refused(folder: Path) -> None:
+    (folder / "recipe.json").write_text("{}")
+    with pytest.raises(RunError, match=r"recipe\.json"):
+        _ = Run(folder).recipe
+    (folder / "recipe.json").unlink()
+    assert Run(folder).recipe is None
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "validation.csv", "run.json"])
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / name).replace(tmp_path / "outside")
+    (folder / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(RunError, match="leads out"):
+        Run(folder).file(name)
+
+
+def test_a_table_without_its_columns_or_with_words_for_numbers_is_refused(folder: Path) -> None:
+    (folder / "validation.csv").write_text("id_code,raw\na,1\n")
+    with pytest.raises(RunError, match="lacks columns"):
+        Run(folder).validation()
+    (folder / "validation.csv").write_text("id_code,pack,label,raw,diagnosis\na,p,1,=cmd(),2\n")
+    with pytest.raises(RunError, match="raw"):
+        Run(folder).validation()
+
+
+def test_pictures_that_carry_objects_or_do_not_fit_are_refused(folder: Path) -> None:
+    np.savez(folder / "worst.npz", images=np.array([{}], object), ids=["a"], labels=[0], raw=[0])
+    with pytest.raises(RunError, match=r"worst\.npz"):
+        Run(folder).worst()
+    np.savez(folder / "worst.npz", images=np.zeros((2, 4, 4, 3), np.uint8), ids=["a"], labels=[0], raw=[0])
+    with pytest.raises(RunError, match="belong together"):
+        Run(folder).worst()
+    (folder / "worst.npz").write_bytes(b"no archive")
+    with pytest.raises(RunError, match="cannot be read"):
+        Run(folder).worst()
+
+
+def test_reading_a_run_loads_no_torch(folder: Path) -> None:
+    import subprocess
+    import sys
+
+    code = f"from prebake.runs import Run; Run({str(folder)!r}).metrics(); import sys; sys.exit('torch' in sys.modules)"
+    src = Path(__file__).parents[1] / "src"
+    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(src)}, check=False).returncode == 0

@@ -1,0 +1,495 @@
+"""fit: what it computes, against a plain loop; what it leaves behind; and that interruption changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import fcntl
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from sklearn.metrics import cohen_kappa_score
+
+from prebake import training
+from prebake.augment import Augment
+from prebake.config import TrainConfig
+from prebake.errors import OptionError, RecipeMismatch, RunError, WeightsError
+from prebake.loader import Loader
+from prebake.models import build_model, load_run_model
+from prebake.runs import FILES, Run
+from prebake.store import Pack
+from prebake.training import fit
+from prebake.training.data import augmentation, gather
+from prebake.training.learner import learning_rate
+from prebake.training.watch import Checkpoints
+from training_helpers import SIZE, make_pack, tiny
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two packs of one recipe that share ids."""
+    folder = tmp_path_factory.mktemp("packs")
+    return [make_pack(folder / "a.h5", 40), make_pack(folder / "b.h5", 20, seed=1)]
+
+
+@pytest.fixture(scope="module")
+def whole(packs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A training that nothing interrupted."""
+    return fit(packs, tmp_path_factory.mktemp("whole") / "run", tiny())
+
+
+def weights(run: Run, name: str = "best") -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(run.path / f"{name}.safetensors")
+
+
+def require_equal(one: Run, other: Run) -> None:
+    """All numbers are the same to the last bit."""
+    for name in ("best", "last"):
+        mine, theirs = weights(one, name), weights(other, name)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(tensor, theirs[key]) for key, tensor in mine.items()), name
+    assert one.metrics().drop(columns="seconds").equals(other.metrics().drop(columns="seconds"))
+    for name in ("validation.csv", "split.csv", "config.json"):
+        assert (one.path / name).read_bytes() == (other.path / name).read_bytes(), name
+
+
+# what it computes
+
+
+def plain_loop(packs: list[Path], config: TrainConfig, train: np.ndarray[Any, Any]) -> dict[str, torch.Tensor]:
+    """Train without Lightning and return the weights that would be kept."""
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, "none")[0].to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    optimizer = kind(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    augment = augmentation(gather(packs, config), config, None)  # type: ignore[arg-type]
+    loader = Loader(
+        packs,
+        config.batch_size,
+        rows=train,
+        shuffle=True,
+        seed=config.seed,
+        augment=augment,
+        drop_last=config.drop_last,
+    )
+    step = 0
+    for epoch in range(config.epochs):
+        loader.set_epoch(epoch)
+        for images, labels in loader:
+            optimizer.param_groups[0]["lr"] = learning_rate(config, step, len(loader))
+            raw = model(images.contiguous(memory_format=torch.channels_last)).squeeze(1)
+            loss = torch.nn.functional.mse_loss(raw, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            if config.clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            decay = min(config.ema, (1 + step) / (10 + step))
+            with torch.no_grad():
+                for mine, other in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+                    mine.copy_(decay * mine + (1 - decay) * other if mine.is_floating_point() else other)
+            step += 1
+    return (average if config.ema else model).state_dict()
+
+
+@pytest.mark.parametrize("preset", ["default", "kernel"])
+def test_training_equals_a_plain_loop(packs: list[Path], tmp_path: Path, preset: str) -> None:
+    chosen = {"model": "test_efficientnet", "weights": "none", "epochs": 2, "batch_size": 8, "threads": 1}
+    config = TrainConfig.preset(preset, normalize="imagenet", **chosen)
+    run = fit(packs, tmp_path / "run", config)
+    train = np.flatnonzero(run.split()["part"] == "train")
+    for name, tensor in plain_loop(packs, config, train).items():
+        torch.testing.assert_close(weights(run, "last")[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_validation_is_what_the_best_weights_say_of_images_that_are_not_augmented(
+    whole: Run, packs: list[Path]
+) -> None:
+    model, table = load_run_model(whole), whole.validation()
+    mean, std = (np.array(whole.info["input"][key]) for key in ("mean", "std"))
+    opened = {pack.name: pack for pack in map(Pack, packs)}
+    images = np.stack([opened[pack][name] for pack, name in zip(table["pack"], table["id_code"], strict=True)])
+    normal = torch.from_numpy((images / 255 - mean) / std).permute(0, 3, 1, 2).float()
+    with torch.inference_mode():
+        raw = model(normal).squeeze(1).numpy()
+    np.testing.assert_allclose(table["raw"], raw, atol=1e-5)
+    assert table["diagnosis"].tolist() == np.clip(np.floor(raw + 0.5), 0, 4).tolist()
+    labels = [
+        opened[pack].labels[opened[pack].index_of(name)]
+        for pack, name in zip(table["pack"], table["id_code"], strict=True)
+    ]
+    assert table["label"].tolist() == labels
+
+
+def test_the_metrics_of_the_best_epoch_are_those_of_its_predictions(whole: Run) -> None:
+    best, table = whole.best(), whole.validation()
+    assert best["val_loss"] == pytest.approx(((table["raw"] - table["label"]) ** 2).mean())
+    kappa = cohen_kappa_score(table["label"].astype(int), table["diagnosis"], weights="quadratic")
+    assert best["val_kappa"] == pytest.approx(kappa)
+    assert best["val_loss"] == whole.metrics()["val_loss"].min()
+
+
+def test_the_kept_epoch_follows_the_monitor(packs: list[Path], tmp_path: Path) -> None:
+    run = fit(packs, tmp_path / "run", tiny(monitor="val_kappa", epochs=3))
+    assert run.best()["val_kappa"] == run.metrics()["val_kappa"].max()
+
+
+def test_learning_rates_are_those_of_torch() -> None:
+    kernel = TrainConfig.preset("kernel", epochs=12)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=kernel.lr)
+    theirs = torch.optim.lr_scheduler.StepLR(optimizer, kernel.step_size, kernel.gamma)
+    for epoch in range(12):
+        assert learning_rate(kernel, epoch * 7 + 3, 7) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    cosine = TrainConfig(epochs=10, warmup=0)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=cosine.lr)
+    annealing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=70)
+    for step in range(70):
+        assert learning_rate(cosine, step, 7) == pytest.approx(annealing.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        annealing.step()
+
+
+def test_the_warm_up_rises_in_a_line_and_ends_at_the_highest_rate() -> None:
+    config = TrainConfig(epochs=10, warmup=2, lr=1.0)
+    rates = [learning_rate(config, step, 5) for step in range(50)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert max(rates) == 1.0
+    assert all(now < before for before, now in itertools.pairwise(rates[10:]))
+
+
+# what it is told
+
+
+def test_the_packs_own_mean_and_std_are_those_of_all_training_pixels(tmp_path: Path) -> None:
+    path = make_pack(tmp_path / "ben.h5", 20, recipe="ben")
+    run = fit(path, tmp_path / "run", tiny(epochs=1))  # the recipe changes colours: auto takes the pack's
+    pack, split = Pack(path), run.split()
+    pixels = np.stack([pack[name] for name in split["id_code"][split["part"] == "train"]]) / 255
+    np.testing.assert_allclose(run.info["input"]["mean"], pixels.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(run.info["input"]["std"], pixels.std(axis=(0, 1, 2)), rtol=1e-5)
+    assert run.info["input"]["fill"] == list(pack.fill)
+
+
+def test_where_colours_are_kept_mean_and_std_are_the_models(whole: Run) -> None:
+    theirs = timm.create_model("test_efficientnet").pretrained_cfg
+    assert whole.info["input"]["mean"] == list(theirs["mean"])
+    assert whole.info["input"]["std"] == list(theirs["std"])
+
+
+@pytest.mark.parametrize(
+    ("flips", "expected"), [("none", (False, False)), ("horizontal", (True, False)), ("both", (True, True))]
+)
+def test_the_augmentation_is_what_the_configuration_says(packs: list[Path], flips: Any, expected: Any) -> None:
+    config = tiny(flips=flips, rotation=30.0, zoom=(0.9, 1.1), normalize="imagenet", fill="black")
+    augment = augmentation(gather(packs, config), config, None)  # type: ignore[arg-type]
+    assert (augment.horizontal_flip, augment.vertical_flip) == expected
+    assert (augment.rotation, augment.zoom, augment.fill) == (30.0, (0.9, 1.1), (0, 0, 0))
+    assert augment.std == (0.229, 0.224, 0.225)
+    assert isinstance(augment, Augment)
+
+
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
+    labels = [None if row % 4 == 0 else float(row % 3) for row in range(24)]
+    run = fit(make_pack(tmp_path / "a.h5", 24, labels=labels), tmp_path / "run", tiny(epochs=1))
+    assert (run.info["n_train"] + run.info["n_val"], run.info["n_unlabelled"]) == (18, 6)
+    assert not {f"p{row:03}" for row in range(0, 24, 4)} & set(run.split()["id_code"])
+
+
+def test_groups_and_identical_files_stay_on_one_side(tmp_path: Path) -> None:
+    groups = [f"patient {row // 2}" if row < 20 else None for row in range(40)]
+    digests = [f"{row // 2:032x}" for row in range(40)]
+    config = tiny(val_fraction=0.3)
+    data = gather([make_pack(tmp_path / "a.h5", 40, groups=groups, digests=digests)], config)
+    sides = {row: row in set(data.val.tolist()) for row in range(40)}
+    assert all(sides[row] == sides[row + 1] for row in range(0, 40, 2))
+    assert len(data.val) == 12
+
+
+def test_packs_without_labels_are_refused(tmp_path: Path) -> None:
+    path = make_pack(tmp_path / "a.h5", 8, labels=[None] * 8)
+    with pytest.raises(RunError, match="--labels CSV"):
+        fit(path, tmp_path / "run", tiny())
+
+
+def test_packs_of_two_recipes_are_refused(tmp_path: Path, packs: list[Path]) -> None:
+    other = make_pack(tmp_path / "other.h5", 8, recipe="resize")
+    with pytest.raises(RecipeMismatch):
+        fit([packs[0], other], tmp_path / "run", tiny())
+
+
+def test_weights_that_are_not_there_are_said_before_the_first_step(tmp_path: Path, packs: list[Path]) -> None:
+    with pytest.raises(WeightsError, match="absent"):
+        fit(packs, tmp_path / "run", tiny(weights=str(tmp_path / "absent.pth")))
+    assert fit(packs, tmp_path / "run", tiny(epochs=1)).complete  # the folder is free for another try
+
+
+def test_a_machine_that_cannot_do_as_asked_is_an_option_error(tmp_path: Path, packs: list[Path]) -> None:
+    with pytest.raises(OptionError, match="accelerator"):
+        fit(packs, tmp_path / "run", tiny(accelerator="nothing"))
+
+
+def test_a_training_that_diverges_says_so(tmp_path: Path, packs: list[Path]) -> None:
+    with pytest.raises(RunError, match="smaller --lr"):
+        fit(packs, tmp_path / "run", tiny(lr=1e30, optimizer="sgd", clip=0.0))
+
+
+# what it leaves behind
+
+
+def test_the_run_folder_is_whole_and_says_where_it_came_from(whole: Run, packs: list[Path]) -> None:
+    assert {path.name for path in whole.path.iterdir()} == set(FILES) - {"checkpoints", "report.html"}
+    assert whole.complete
+    assert [pack["digest"] for pack in whole.info["packs"]] == [Pack(path).digest for path in packs]
+    assert whole.recipe == Pack(packs[0]).recipe
+    assert {"prebake", "torch", "timm", "lightning", "python"} <= whole.info["versions"].keys()
+    assert whole.info["precision"] == "32-true"
+    split = whole.split()
+    assert len(split) == 60
+    assert (split["part"] == "val").sum() == whole.info["n_val"] == 12
+    assert split.loc[split["part"] == "val", "id_code"].tolist() == whole.validation()["id_code"].tolist()
+
+
+def test_the_worst_pictures_are_the_largest_errors(whole: Run, packs: list[Path]) -> None:
+    worst, table = whole.worst(), whole.validation()
+    errors = (table["raw"] - table["label"]).abs().sort_values(ascending=False)
+    assert np.abs(worst.raw - worst.labels).tolist() == errors.astype(np.float32).tolist()
+    place = table.loc[errors.index[0]]
+    pack = next(pack for pack in map(Pack, packs) if pack.name == place["pack"])
+    assert np.array_equal(worst.images[0], pack[place["id_code"]])
+
+
+def test_training_says_nothing_where_there_is_no_terminal(
+    packs: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fit(packs, tmp_path / "run", tiny(epochs=1))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_settings_of_the_process_are_put_back(packs: list[Path], tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = (torch.get_num_threads(), signal.getsignal(signal.SIGTERM), torch.random.get_rng_state().tolist())
+    fit(packs, tmp_path / "run", tiny(epochs=1, deterministic=True))
+    after = (torch.get_num_threads(), signal.getsignal(signal.SIGTERM), torch.random.get_rng_state().tolist())
+    assert before == after
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+# whose the folder is
+
+
+def test_a_complete_run_is_returned_and_not_trained_again(
+    whole: Run, packs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_train", lambda *_: pytest.fail("trained again"))
+    again = fit(packs, whole.path, tiny(threads=None, checkpoint_minutes=0.0))  # these do not change what it does
+    assert again.info == whole.info
+
+
+def test_another_training_in_the_folder_is_refused_and_the_difference_told(whole: Run, packs: list[Path]) -> None:
+    with pytest.raises(RunError, match=r"lr: 0\.003 before, 0\.1 now"):
+        fit(packs, whole.path, tiny(lr=0.1))
+    with pytest.raises(RunError, match=r"packs: a \(.*\), b \(.*\) before, a \(.*\) now"):
+        fit(packs[:1], whole.path, tiny())
+
+
+def test_a_folder_with_something_else_is_left_alone(packs: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RunError, match=r"thesis\.tex"):
+        fit(packs, tmp_path, tiny())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_two_trainings_do_not_share_a_folder(packs: list[Path], tmp_path: Path) -> None:
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="another process"):
+            fit(packs, tmp_path, tiny())
+    finally:
+        os.close(handle)
+
+
+# interruption
+
+
+class Broken(Exception):
+    """Stands for whatever may happen."""
+
+
+@pytest.mark.parametrize(
+    ("hook", "at"),
+    [
+        ("on_train_batch_start", 0),
+        ("on_train_batch_start", 3),
+        ("on_train_batch_end", 4),
+        ("on_train_batch_end", 5),
+        ("on_validation_batch_end", 0),
+        ("on_train_epoch_end", 0),
+        ("on_train_epoch_start", 1),
+        ("on_train_end", 0),
+    ],
+)
+def test_what_breaks_anywhere_goes_on_and_ends_with_the_same_numbers(
+    whole: Run, packs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str, at: int
+) -> None:
+    original, calls = getattr(Checkpoints, hook), iter(range(10**6))
+
+    def break_once(*arguments: Any) -> None:
+        if next(calls) == at:
+            raise Broken
+        original(*arguments)
+
+    monkeypatch.setattr(Checkpoints, hook, break_once)
+    config = tiny(checkpoint_minutes=1e-9)  # after every batch
+    with pytest.raises(Broken):
+        fit(packs, tmp_path / "run", config)
+    assert not Run(tmp_path / "run").complete
+    run = fit(packs, tmp_path / "run", config)
+    (run.path / "config.json").write_bytes((whole.path / "config.json").read_bytes())
+    require_equal(run, whole)
+    assert not (run.path / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_what_breaks_at_every_third_step_still_ends_with_the_same_numbers(
+    whole: Run, packs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls, broken = Checkpoints.on_train_batch_start, iter(range(10**6)), 0
+
+    def break_often(*arguments: Any) -> None:
+        if next(calls) % 3 == 2:
+            raise Broken
+        original(*arguments)
+
+    monkeypatch.setattr(Checkpoints, "on_train_batch_start", break_often)
+    while True:
+        try:
+            run = fit(packs, tmp_path / "run", tiny(checkpoint_minutes=1e-9))
+            break
+        except Broken:
+            broken += 1
+    assert broken >= 4
+    (run.path / "config.json").write_bytes((whole.path / "config.json").read_bytes())
+    require_equal(run, whole)
+
+
+SCRIPT = """
+import sys, time
+sys.path[:0] = {path!r}
+from prebake.training import fit
+from prebake.training.watch import Checkpoints
+from training_helpers import tiny
+original = Checkpoints.on_train_batch_end
+def slow(self, trainer, learner, outputs, batch, index):
+    original(self, trainer, learner, outputs, batch, index)
+    if trainer.current_epoch == 1 and index == 1:
+        print("here", flush=True)
+        time.sleep({sleep})
+if len(sys.argv) > 3:
+    Checkpoints.on_train_batch_end = slow
+fit([{first!r}, {second!r}], sys.argv[1], tiny(checkpoint_minutes=float(sys.argv[2])))
+"""
+
+
+def start(packs: list[Path], run: Path, minutes: float, sleep: float) -> subprocess.Popen[str]:
+    """Start a training that says when it is in the middle of the second epoch, and wait for that."""
+    path = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parent)]
+    code = SCRIPT.format(path=path, sleep=sleep, first=str(packs[0]), second=str(packs[1]))
+    command = [sys.executable, "-W", "error", "-c", code, str(run), str(minutes), "slow"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n", process.communicate()[1]
+    return process
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_numbers(
+    whole: Run, packs: list[Path], tmp_path: Path
+) -> None:
+    process = start(packs, tmp_path / "run", minutes=0, sleep=60)
+    process.kill()
+    process.communicate()
+    assert len(Run(tmp_path / "run").metrics()) == 1
+    run = fit(packs, tmp_path / "run", tiny(checkpoint_minutes=0.0))
+    (run.path / "config.json").write_bytes((whole.path / "config.json").read_bytes())
+    require_equal(run, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_soon_keeps_the_epoch_so_far_and_says_how_to_go_on(
+    whole: Run, packs: list[Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start(packs, tmp_path / "run", minutes=0, sleep=0.5)
+    begin = time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - begin < 10
+    assert process.returncode != 0
+    assert "the same call goes on where it was" in errors
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert (state["epoch"], state["prebake"]["epoch"][1]) == (1, 24), "three batches of the second epoch are kept"
+    run = fit(packs, tmp_path / "run", tiny(checkpoint_minutes=0.0))
+    (run.path / "config.json").write_bytes((whole.path / "config.json").read_bytes())
+    require_equal(run, whole)
+
+
+# several processes
+
+RANKS = """
+import os, sys
+sys.path[:0] = {path!r}
+from prebake.training import fit
+from training_helpers import tiny
+run = fit({pack!r}, sys.argv[1], tiny(accelerator="cpu", devices="2", strategy="ddp"))
+if os.environ.get("LOCAL_RANK", "0") != "0":
+    assert run.complete
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(packs: list[Path], tmp_path: Path) -> None:
+    path = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parent)]
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS.format(path=path, pack=str(packs[0])))
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "run"], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    run = Run(tmp_path / "run")
+    assert run.info["device"] == "2 x cpu"
+    assert len(run.validation()) == 8
+    assert run.best()["val_loss"] == pytest.approx(((run.validation()["raw"] - run.validation()["label"]) ** 2).mean())
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused(packs: list[Path]) -> None:
+    from prebake.training.learner import Learner
+
+    class Two:
+        world_size, global_rank = 2, 0
+
+    config = tiny(batch_size=7, normalize="imagenet")
+    data = gather(packs, config)
+    model = torch.nn.Linear(1, 1)
+    learner = Learner(model, config, data, augmentation(data, config, None))  # type: ignore[arg-type]
+    learner.trainer = Two()  # type: ignore[assignment]
+    with pytest.raises(OptionError, match="multiple of 2"):
+        learner.train_dataloader()
+
+
+def test_the_run_file_is_strict_json(whole: Run) -> None:
+    json.loads((whole.path / "run.json").read_text(), parse_constant=pytest.fail)
+    assert whole.info["input"]["size"] == SIZE
