@@ -219,3 +219,16 @@ def _saved(tensors: dict[str, Any], path: Path) -> Path:
     else:
         torch.save(tensors, path)
     return path
+
+
+def test_a_new_head_starts_as_small_as_the_linear_layer_of_torch() -> None:
+    torch.manual_seed(0)
+    model, _ = build_model("efficientnet_b0", "none")
+    head = model.get_submodule("classifier")
+    assert head.weight.abs().max() <= head.in_features**-0.5
+
+
+def test_weights_can_be_read_by_others_as_any_new_file_can(tmp_path: Path) -> None:
+    save_weights({"a": torch.zeros(2)}, tmp_path / "w.safetensors", {})
+    (tmp_path / "new").touch()
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode

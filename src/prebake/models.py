@@ -370,7 +370,8 @@ def save_weights(tensors: Mapping[str, Tensor], path: str | os.PathLike[str], me
     """Write a ``state_dict`` as safetensors, whole or not at all, with ``metadata`` in its header."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        safetensors.torch.save_file(plain, temporary, metadata={"format": "pt", **metadata})
+        # save_file of safetensors would make a file that nobody else may read
+        temporary.write_bytes(safetensors.torch.save(plain, metadata={"format": "pt", **metadata}))
 
 
 def load_run_model(run: Run) -> nn.Module:

@@ -101,7 +101,7 @@ def predicted(predictions: Predictions, output: Path) -> str:
     """Sum up predictions: how many of each grade, and what could not be read."""
     table = predictions.table()
     counts = table["diagnosis"].value_counts().sort_index()
-    lines = [f"{output}: {len(table):,} photographs; " + ", ".join(f"grade {g}: {n:,}" for g, n in counts.items())]
+    lines = [f"{output}: {_photographs(len(table))}; " + ", ".join(f"grade {g}: {n:,}" for g, n in counts.items())]
     if predictions.failures:
         lines.append(f"{_photographs(len(predictions.failures))} could not be read:")
         lines += [f"  - {failure.id}  ({failure.path}): {failure.reason}" for failure in predictions.failures]
