@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from prebake.augment import Augment
-from prebake.errors import RecipeMismatch, RunError
+from prebake.errors import OptionError, RecipeMismatch, RunError
 from prebake.recipe import require_same
 from prebake.splits import holdout
 from prebake.store import Pack, open_pack
@@ -112,14 +112,16 @@ def gather(packs: Sequence[Pack | str | os.PathLike[str]], config: TrainConfig) 
 
     Raises
     ------
+    OptionError
+        There is no pack.
     RunError
-        There is no pack, no labelled row, or the images cannot be trained on.
+        There is no labelled row, or the images cannot be trained on.
     RecipeMismatch
         The packs were baked with different recipes.
     """
     opened = tuple(pack if isinstance(pack, Pack) else open_pack(pack) for pack in packs)
     if not opened:
-        raise RunError("there is no pack to train on", expected="at least one pack made by prebake pack")
+        raise OptionError("there is no pack to train on", expected="at least one pack made by prebake pack")
     for pack in opened:
         _check(pack, opened[0])
     labels = np.concatenate([pack.labels for pack in opened]).astype(np.float32)
