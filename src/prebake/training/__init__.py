@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lightning
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from prebake.config import TrainConfig
@@ -22,7 +22,10 @@ from prebake.store import Pack
 from prebake.training.data import Data, augmentation, gather
 from prebake.training.folder import Finish, alone, begin, check_folder, first_process
 from prebake.training.learner import Learner
-from prebake.training.watch import Checkpoints, Stop, Stopped, checkpoint_path, hushed
+from prebake.training.watch import Checkpoints, Stop, Stopped, TerminalBar, checkpoint_path, hushed
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
 
 __all__ = ["fit"]
 
@@ -120,7 +123,7 @@ def _trainer(writer: RunWriter, config: TrainConfig, callbacks: list[Callback]) 
             max_epochs=config.epochs,
             gradient_clip_val=config.clip or None,
             deterministic=config.deterministic or None,
-            callbacks=[*callbacks, TQDMProgressBar(leave=True)] if on_terminal else callbacks,
+            callbacks=[*callbacks, TerminalBar(leave=True)] if on_terminal else callbacks,
             enable_progress_bar=on_terminal,
             enable_model_summary=False,
             num_sanity_val_steps=0,

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 
 from prebake.files import atomic_path
 from prebake.models import save_weights
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from prebake.runs import RunWriter
 
-__all__ = ["Checkpoints", "Stop", "Stopped", "best_path", "checkpoint_path", "hushed"]
+__all__ = ["Checkpoints", "Stop", "Stopped", "TerminalBar", "best_path", "checkpoint_path", "hushed"]
 
 
 class Stopped(BaseException):
@@ -68,6 +68,20 @@ class Stop:
             self._active = False
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class TerminalBar(TQDMProgressBar):
+    """Lightning's progress bar, with two things it lacks."""
+
+    def on_train_batch_start(self, trainer: Trainer, *arguments: Any, **options: Any) -> None:
+        """Know the end also of an epoch that goes on in the middle."""
+        super().on_train_batch_start(trainer, *arguments, **options)
+        self.train_progress_bar.total = int(trainer.num_training_batches)
+
+    def on_exception(self, *arguments: Any) -> None:
+        """Close, so that what is said next stands on a line of its own."""
+        super().on_exception(*arguments)
+        self.train_progress_bar.close()
 
 
 def checkpoint_path(folder: Path) -> Path:
