@@ -220,6 +220,8 @@ def test_names_that_are_not_text_are_a_problem_only_where_they_matter(make):
     assert "cannot be printed" in problems(source)[0]
     (source / "t.csv").write_text("image,level\na,1\n")
     assert table(scan(source)) == {"a": 1}
+    (note,) = survey(source).notes
+    assert r"b\udcff.png" in note.encode().decode()
 
 
 # -- labels that the user names ---------------------------------------------------------------------------------------

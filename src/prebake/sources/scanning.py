@@ -132,7 +132,9 @@ def survey(sources: Source | Sequence[Source], *, labels: Source | None = None, 
     notes = [note for part in surveyed for note in part.notes]
     notes += [*_unlisted_notes(names, unlisted), *_unlabelled_notes(names, samples)]
     layouts = {name: surveyed[min(i, len(surveyed) - 1)].layout for i, name in enumerate(names)}
-    return Survey(samples, layouts, unlisted, tuple(notes))
+    # names of files need not be text; notes do, to be printed and logged anywhere
+    printable = (note.encode(errors="backslashreplace").decode() for note in notes)
+    return Survey(samples, layouts, unlisted, tuple(printable))
 
 
 @dataclass(frozen=True, slots=True)
