@@ -175,14 +175,16 @@ def test_jpeg_orientation_equals_opencv_and_size_is_upright(orientation: int) ->
         b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 4, 1, 0, 6, 0),
         b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 77, 0, 0),
         b"MM\0*" + struct.pack(">IH", 8, 900),
+        b"MM\0~" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0),
         b"XX\0*aaaa",
         b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0),
         b"",
     ],
 )
 def test_odd_exif_blocks_are_read_as_opencv_reads_them(tiff: bytes) -> None:
-    data = pillow(scene(), "JPEG", exif=b"Exif\0\0" + tiff)
-    np.testing.assert_array_equal(decode(data).image, by_opencv(data))
+    for mark in (b"Exif\0\0", b"Exif\0~"):
+        data = pillow(scene(), "JPEG", exif=mark + tiff)
+        np.testing.assert_array_equal(decode(data).image, by_opencv(data))
 
 
 @pytest.mark.parametrize(("min_side", "scale"), [(1, 8), (200, 4), (201, 2), (401, 2), (402, 1), (5000, 1)])
@@ -241,6 +243,12 @@ def test_a_jpeg_cut_off_anywhere_is_refused(keep: float, progressive: int, exact
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
     data = cv2.imencode(".jpg", scene(403, 501), options)[1].tobytes()
     refused(data[: int(len(data) * keep)] + end, "cut off|damaged", exact=exact, min_side=50)
+
+
+def test_a_jpeg_whose_frame_header_is_too_short_is_refused() -> None:
+    data = pillow(scene(), "JPEG")
+    frame = data.index(b"\xff\xc0")
+    refused(data[: frame + 2] + b"\0\x07" + data[frame + 4 :], "damaged inside its header")
 
 
 def test_a_jpeg_that_only_lacks_its_end_mark_or_has_bytes_after_it_is_whole() -> None:

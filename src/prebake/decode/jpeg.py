@@ -83,21 +83,21 @@ def _inspect(data: bytes) -> _Jpeg:
     for marker, start, end in jpeg_segments(data):
         content = data[start:end]
         if is_frame(marker):
-            components = content[5]
+            components = content[5] if len(content) > 5 else 0
             one_scan = marker in {0xC0, 0xC1}
-        elif marker == 0xE1 and content.startswith(b"Exif\0") and orientation == 1:
+        elif marker == 0xE1 and content.startswith(b"Exif\0\0") and orientation == 1:
             orientation = _orientation(content[6:])
         elif marker == 0xDA:
             one_scan = one_scan and bool(content) and content[0] == components
             scan = end
     if not scan or not components:
-        raise DecodeError("the JPEG file is cut off inside its header")
+        raise DecodeError("the JPEG file is cut off or damaged inside its header")
     return _Jpeg(components, one_scan, orientation, scan)
 
 
 def _orientation(tiff: bytes) -> int | None:
     """Read tag 0x0112 of the first directory (EXIF 2.3, 4.6.4): 1 when absent, None when it cannot be read plainly."""
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return None
     try:
