@@ -309,6 +309,20 @@ def test_a_pack_with_failures_is_up_to_date_for_who_skips_and_not_for_who_does_n
     assert baked(log) == [77]
 
 
+def test_what_could_not_be_read_is_tried_at_each_call_and_the_pack_written_only_when_it_could(tmp_path):
+    source = photographs(tmp_path / "photos", range(3))
+    too_large = source / "huge.png"
+    with too_large.open("wb") as file:
+        file.truncate(2**30 + 1)
+    bake(source, tmp_path / "out.h5", on_error="skip")
+    before = (tmp_path / "out.h5").stat()
+    assert bake(source, tmp_path / "out.h5", on_error="skip").failures[0].id == "huge"
+    assert (tmp_path / "out.h5").stat().st_ino == before.st_ino
+    assert left_over(tmp_path / "out.h5") == [".out.h5.prebake/known.json"]
+    photograph(too_large, 7)
+    assert len(bake(source, tmp_path / "out.h5", on_error="skip")) == 4
+
+
 def test_removing_the_bad_photograph_bakes_nothing_again(tmp_path, log):
     source = photographs(tmp_path / "photos", [*range(9), 250])
     photograph(source / "a.png", 250)

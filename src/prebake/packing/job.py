@@ -59,23 +59,25 @@ class Job:
 
     def run(self, executor: Executor | None) -> None:
         """Do it all; afterwards the target is complete, verified and up to date."""
+        before = open_target(self.target)
         try:
-            if self._is_done():
-                return
+            self._recall(before)
             forgotten: set[str] = set()
             while True:
                 self._bake(executor)
                 self._check_failures()
+                if before is not None and self.plan.is_what(before, self.target, self.header):
+                    break
                 try:
                     self._write()
+                    break
                 except PackDamaged as damaged:
                     if not damaged.ids or forgotten.issuperset(damaged.ids):
                         raise
                     LOG.warning("%d images were damaged on the disk; they are baked again", len(damaged.ids))
                     forgotten.update(damaged.ids)
                     self.plan.forget(damaged.ids)
-                else:
-                    return
+            self._tidy()
         except KeyboardInterrupt as interrupt:
             done, total = len(self.plan.outcomes), len(self.plan.samples)
             interrupt.add_note(
@@ -86,39 +88,37 @@ class Job:
     def _bar(self, what: str, total: int, done: int = 0) -> Progress:
         return progress(what, total, initial=done, enabled=self.options.progress)
 
-    def _is_done(self) -> bool:
-        """Find what is baked already; tell whether the target has it all."""
+    def _recall(self, before: Pack | None) -> None:
+        """Find what is baked already, in the pack that is there and in finished parts."""
         skip = self.options.on_error == "skip"
-        before = open_target(self.target)
         receipts = list(self.work.receipts(self.made_by))
-        known = self.work.known()
-        known |= {outcome.id: outcome for receipt in receipts for outcome in receipt.outcomes}
         if before is None or before.recipe_digest != self.header.recipe_digest:
             self.plan.take_receipts(receipts, self.work, failed_too=skip)
-            return False
+            return
+        known = self.work.known()
+        known |= {outcome.id: outcome for receipt in receipts for outcome in receipt.outcomes}
         doubtful = self.plan.take_pack(before, self.target, known, failed_too=skip)
         self.plan.take_receipts(receipts, self.work, failed_too=skip)
         doubtful = [entry for entry in doubtful if entry[0].id not in self.plan.outcomes]
         if doubtful:
             with self._bar("comparing", len(doubtful)) as bar:
                 self.plan.compare(doubtful, self.target, bar)
-        if not self.plan.is_what(before, self.target, self.header):
-            return False
-        self._tidy()
-        return True
 
     def _bake(self, executor: Executor | None) -> None:
         missing = self.plan.missing()
-        image = self.header.size**2 * 3 * (1 if self.header.codec == "raw" else COMPRESSED) + ROW_BYTES
-        check_space(self.work.path, int((len(self.plan.samples) + len(missing)) * image))
         if not missing:
             return
+        self._check_space(len(self.plan.samples) + len(missing))
         run, workers = str(self.work.begin_run()), self.options.processes
         parts = parts_of(missing, workers)
         tasks = [Task(part, self.header, self.made_by, str(self.work.parts), run) for part in parts]
         total = len(self.plan.samples)
         with self._bar("packing", total, total - len(missing)) as bar:
             run_tasks(tasks, executor, workers, bar, lambda receipt: self.plan.add(receipt, self.work))
+
+    def _check_space(self, images: int) -> None:
+        image = self.header.size**2 * 3 * (1 if self.header.codec == "raw" else COMPRESSED) + ROW_BYTES
+        check_space(self.work.path, int(images * image))
 
     def _check_failures(self) -> None:
         failures, total = self.plan.failures(), len(self.plan.samples)
@@ -134,9 +134,9 @@ class Job:
 
     def _write(self) -> None:
         """Merge, verify, publish."""
-        merged = self.work.merged
+        merged, samples = self.work.merged, self.plan.baked()
+        self._check_space(len(samples))
         try:
-            samples = self.plan.baked() if self.plan.has_new_facts() else None
             merge_packs(self.plan.rows(), merged, self.header, self.plan.failures(), samples=samples, check=False)
             with self._bar("verifying", len(self.plan.places)) as bar, Pack(merged) as pack:
                 damaged = pack.verify(bar)
@@ -148,7 +148,6 @@ class Job:
             sync_folder(self.target.parent)
         finally:
             merged.unlink(missing_ok=True)
-        self._tidy()
 
     def _tidy(self) -> None:
         self.work.remember(self.plan.outcomes)

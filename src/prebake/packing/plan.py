@@ -164,24 +164,18 @@ class Plan:
 
     def is_what(self, pack: Pack, path: Path, header: Header) -> bool:
         """Tell whether ``pack``, which lies at ``path``, already is what this plan would give."""
-        if self.missing():
+        baked = self.baked()
+        in_place = [self.places[sample.id] for sample in baked] == [Place(path, row) for row in range(len(pack))]
+        if self.missing() or not in_place:
             return False
-        in_place = [self.places[sample.id] for sample in self.baked()] == [Place(path, row) for row in range(len(pack))]
-        same = pack.codec == header.codec and tuple(self.failures()) == pack.failures
-        return in_place and same and not self.has_new_facts()
-
-    def has_new_facts(self) -> bool:
-        """Tell whether a label, group, source, split or path is another than beside the image."""
-        baked = sorted(((self.places[sample.id], sample) for sample in self.baked()), key=lambda pair: pair[0].pack)
-        for path, pairs in groupby(baked, key=lambda pair: pair[0].pack):
-            with Pack(path) as pack:
-                told = list(zip(pack.labels.tolist(), pack.groups, pack.sources, pack.splits, pack.paths, strict=True))
-            if any(_differs(sample, *told[place.row]) for place, sample in pairs):
-                return True
-        return False
+        told = zip(pack.labels.tolist(), pack.groups, pack.sources, pack.splits, pack.paths, strict=True)
+        if any(_differs(sample, *facts) for sample, facts in zip(baked, told, strict=True)):
+            return False
+        return pack.codec == header.codec and tuple(self.failures()) == pack.failures
 
 
 def _differs(sample: Sample, label: float, group: str, source: str, split: str, path: str) -> bool:
+    """Tell whether a label, group, source, split or path is another than beside the image."""
     same_label = math.isnan(label) if sample.label is None else label == _float32(sample.label)
     return not same_label or (sample.group or "", sample.source, sample.split, sample.path) != (
         group,
