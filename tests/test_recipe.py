@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -219,12 +220,21 @@ def step(**changes: Any) -> dict[str, Any]:
         (step(sigam=3.0), "did you mean 'sigma'"),
         (step(sigma="10"), "sigma"),
         (step(sigma=None), "sigma"),
+        (step(sigma=0), "sigma"),
+        (step(sigma=-1.0), "sigma"),
+        (step(sigma=math.nan), "sigma"),
         (step(version=2), "another version"),
     ],
 )
 def test_what_is_no_valid_recipe_is_refused_and_the_nearest_name_given(data: dict[str, Any], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         Recipe.from_dict(data)
+
+
+def test_a_whole_number_where_a_float_is_meant_makes_the_same_recipe() -> None:
+    found = Recipe.from_dict(step(sigma=10))
+    assert found == Recipe.named("kernel", 256)
+    assert found.digest == Recipe.named("kernel", 256).digest
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -58,13 +59,27 @@ class Step:
     NAME: ClassVar[str]
     VERSION: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        """Check the numbers: finite, none below zero, and what is divided by (``sigma``, ``share``) above it."""
+        for name, value in self.values().items():
+            if isinstance(value, str):
+                continue
+            divides = name in {"sigma", "share"}
+            if not math.isfinite(value) or value < 0 or (divides and value == 0):
+                expected = f"a number {'above' if divides else 'not below'} 0"
+                raise RecipeError(f"step {self.NAME}: {name}", expected=expected, got=repr(value))
+
     def run(self, photo: Photo, size: int) -> Photo:
         """Do the step for a recipe of ``size`` pixels."""
         raise NotImplementedError
 
     def values(self) -> dict[str, Any]:
-        """Return the fields of the step."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        """Return the fields of the step, floats as such: 10 and 10.0 are equal, so they are written equally."""
+        values: dict[str, Any] = {}
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            values[item.name] = float(value) if item.type == "float" else value
+        return values
 
 
 @dataclass(frozen=True, slots=True)
