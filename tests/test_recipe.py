@@ -133,6 +133,12 @@ def test_every_recipe_takes_any_shape(name: str, shape: tuple[int, int], level: 
         assert np.isfinite(baked.to_source).all()
 
 
+@pytest.mark.parametrize("name", ["ben", "crop"])
+def test_a_strip_is_refused_before_memory_is_taken_for_the_square_around_it(name: str) -> None:
+    with pytest.raises(RecipeError, match="too long and narrow"):
+        Recipe.named(name, 64).apply(np.full((2, 60_000, 3), 90, np.uint8))
+
+
 @pytest.mark.parametrize("name", ["graham", "ben", "crop", "resize"])
 def test_scaled_decoding_is_no_worse_than_whole_decoding(name: str) -> None:
     image = photograph()

@@ -12,6 +12,7 @@ from typing import ClassVar
 import cv2
 
 from prebake import fundus
+from prebake.decode import MAX_PIXELS
 from prebake.errors import RecipeError
 from prebake.recipe.base import Call, Decode, Photo, Step
 
@@ -85,7 +86,13 @@ class FieldOfView(Step):
     margin: float = 0.01
 
     def run(self, photo: Photo, size: int) -> Photo:
-        """Crop and resize; afterwards the disc sits in the middle of the image and its radius is known."""
+        """Crop and resize; afterwards the disc sits in the middle of the image and its radius is known.
+
+        Raises
+        ------
+        RecipeError
+            The square would have more than :data:`prebake.decode.MAX_PIXELS`: a strip, and no photograph of an eye.
+        """
         height, width = photo.image.shape[:2]
         disc = fundus.fit_disc(photo.image)
         if disc is None:
@@ -95,6 +102,10 @@ class FieldOfView(Step):
             half = disc.radius * (1 + self.margin)
             side = max(1, round(2 * half))
             x, y = round(disc.x + 0.5 - side / 2), round(disc.y + 0.5 - side / 2)
+        if side * side > MAX_PIXELS:
+            raise RecipeError(
+                "the photograph is too long and narrow for a square around it", got=f"{width} x {height} pixels"
+            )
         left, top, right, bottom = max(0, -x), max(0, -y), max(0, x + side - width), max(0, y + side - height)
         part = photo.image[y + top : y + side - bottom, x + left : x + side - right]
         square = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT)
