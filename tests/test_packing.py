@@ -16,9 +16,8 @@ import pytest
 import packing_helpers as helpers
 from packing_helpers import photograph, photographs, recipe
 from prebake import packing
-from prebake.errors import NoSpace, OptionError, PackError, PackFailures, PackFormatError, PackLocked, SourceError
-from prebake.packing import folder, job, pack, plan, run
-from prebake.packing.folder import WorkFolder
+from prebake.errors import OptionError, PackError, PackFailures, PackFormatError, SourceError
+from prebake.packing import job, pack, plan, run
 from prebake.store import Pack
 
 
@@ -413,47 +412,6 @@ def test_what_is_no_pack_of_ours_is_not_overwritten(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_second_packing_of_the_same_target_is_refused_and_told_who_holds_it(tmp_path):
-    source = photographs(tmp_path / "photos", range(2))
-    with WorkFolder.held(tmp_path / "out.h5"), pytest.raises(PackLocked, match=r"process \d+ on "):
-        bake(source, tmp_path / "out.h5")
-    assert len(bake(source, tmp_path / "out.h5")) == 2
-
-
-def test_a_lock_file_that_a_dead_process_left_blocks_nobody(tmp_path):
-    source = photographs(tmp_path / "photos", range(2))
-    (tmp_path / ".out.h5.prebake").mkdir()
-    (tmp_path / ".out.h5.prebake" / "lock").write_text("process 1 on elsewhere\n")
-    assert len(bake(source, tmp_path / "out.h5")) == 2
-
-
-def test_a_disk_that_will_not_hold_the_pack_is_refused_before_anything_is_baked(tmp_path, log, monkeypatch):
-    source = photographs(tmp_path / "photos", range(5))
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2 * 5 * 16 * 16 * 3))
-    with pytest.raises(NoSpace):
-        bake(source, tmp_path / "out.h5")
-    assert baked(log) == []
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_a_disk_that_is_full_meanwhile_is_told_and_finished_parts_are_kept(tmp_path, log, monkeypatch):
-    source = photographs(tmp_path / "photos", range(8))
-    real = packing.job.merge_packs
-
-    def full(*args, **kwargs):
-        raise NoSpace("the disk is full")
-
-    monkeypatch.setattr(job, "merge_packs", full)
-    with pytest.raises(NoSpace):
-        bake(source, tmp_path / "out.h5")
-    assert not (tmp_path / "out.h5").exists()
-    monkeypatch.setattr(job, "merge_packs", real)
-    baked(log)
-    assert len(bake(source, tmp_path / "out.h5")) == 8
-    assert baked(log) == []
-
-
 @pytest.mark.parametrize(("option", "value"), [("codec", "jpeg"), ("on_error", "ignore"), ("workers", 0), ("size", 99)])
 def test_options_that_cannot_be_used_are_refused(tmp_path, option, value):
     source = photographs(tmp_path / "photos", range(2))
@@ -516,19 +474,3 @@ class Recorder:
 
     def __exit__(self, *error: object) -> None:
         pass
-
-
-def test_a_forked_process_does_not_keep_the_lock(tmp_path):
-    import os
-
-    with WorkFolder.held(tmp_path / "out.h5"):
-        assert len(folder._HELD) == 1
-        ready, go = os.pipe()
-        child = os.fork()
-        if child == 0:  # the child lives on after the lock was let go of here
-            os.read(ready, 1)
-            os._exit(0)
-    with WorkFolder.held(tmp_path / "out.h5"):
-        pass
-    os.write(go, b"x")
-    os.waitpid(child, 0)

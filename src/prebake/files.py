@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -15,7 +16,7 @@ import xxhash
 
 from prebake.errors import NoSpace
 
-__all__ = ["atomic_path", "check_space", "digest", "human_bytes", "sync_folder", "write_json", "write_text"]
+__all__ = ["atomic_path", "check_space", "digest", "human_bytes", "is_full", "sync_folder", "write_json", "write_text"]
 
 
 def digest(data: bytes | bytearray | memoryview) -> str:
@@ -84,6 +85,11 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether an error means that the disk is full, or a quota or a limit of the file size is reached."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_space(folder: str | os.PathLike[str], needed: int) -> None:

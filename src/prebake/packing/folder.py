@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prebake.errors import PackError, PackLocked
-from prebake.files import digest, write_text
+from prebake.errors import NoSpace, PackError, PackLocked
+from prebake.files import digest, is_full, write_text
 from prebake.store import Pack
 
 if TYPE_CHECKING:
@@ -106,7 +106,15 @@ class WorkFolder:
     @classmethod
     @contextlib.contextmanager
     def held(cls, target: Path) -> Iterator[WorkFolder]:
-        """Make and hold the work folder of ``target``; :class:`prebake.errors.PackLocked` when another process does."""
+        """Make and hold the work folder of ``target``.
+
+        Raises
+        ------
+        PackLocked
+            Another process holds it.
+        NoSpace, PackError
+            It cannot be made; or the block raised an :class:`OSError`.
+        """
         folder = target.with_name(f".{target.name}.prebake")
         work = cls(folder)
         try:
@@ -120,6 +128,12 @@ class WorkFolder:
             work.parts.mkdir(exist_ok=True)
             work.stop_earlier_runs()
             yield work
+        except OSError as error:
+            raise (NoSpace if is_full(error) else PackError)(
+                f"packing to {target} cannot go on",
+                got=error,
+                do="see to it, then run the same command again: finished parts are kept",
+            ) from error
         finally:
             with contextlib.suppress(OSError):
                 work.parts.rmdir()  # only where it is empty
@@ -166,8 +180,9 @@ class WorkFolder:
         return {row[0]: Outcome(*row) for row in rows}
 
     def remember(self, outcomes: Mapping[str, Outcome]) -> None:
-        """Keep what is known of the source files for the next call."""
-        write_text(self.path / "known.json", Receipt("known", "", tuple(outcomes.values())).to_json())
+        """Keep what is known of the source files for the next call, where there is room for that."""
+        with contextlib.suppress(OSError):  # only a cache, and the pack is done
+            write_text(self.path / "known.json", Receipt("known", "", tuple(outcomes.values())).to_json())
 
     def clear(self) -> None:
         """Remove all but what the next call can use when the target is in its place."""
@@ -205,8 +220,9 @@ def _lock(path: Path, target: Path) -> int:
         if _is_file(lock, path):
             break
         os.close(lock)  # whoever held it before has removed it meanwhile: try the new one
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # a full disk; the lock is held all the same
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
     _register_after_fork()
     _HELD.add(lock)
     return lock

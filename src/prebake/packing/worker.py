@@ -9,7 +9,6 @@ under way, and knows which one was being baked when a worker died.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from prebake.errors import NoSpace, PackError, PrebakeError
-from prebake.files import atomic_path, digest, write_text
+from prebake.files import atomic_path, digest, is_full, write_text
 from prebake.fundus import perceptual_hash
 from prebake.packing.folder import Outcome, Receipt, seen
 from prebake.recipe import Recipe
@@ -166,7 +165,7 @@ def _explained(error: OSError, task: Task) -> PackError:
     """Make an error of ours of one that the disk gave."""
     if not Path(task.run).exists():
         return PackError("the packing that this part belongs to has stopped")
-    kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else PackError
+    kind = NoSpace if is_full(error) else PackError
     return kind(
         f"a part could not be written to {task.parts}",
         got=error.strerror or str(error),

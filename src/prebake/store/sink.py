@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from typing import Any, NoReturn
 
 from prebake.errors import NoSpace, PackError
+from prebake.files import is_full
 
 __all__ = ["Sink"]
 
@@ -43,7 +43,7 @@ class Sink:
             raise PackError(f"{self._path}: cannot be written", got=" ".join(str(cause).split())) from cause
 
     def _raise(self, error: OSError) -> NoReturn:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_full(error):
             raise NoSpace(
                 f"{self._path}: no room to write the pack",
                 got=error.strerror,
