@@ -136,9 +136,11 @@ def test_eyepacs_groups_the_eyes_of_a_patient_and_takes_the_solution_for_the_tes
 
 def test_eyepacs_labels_that_lie_elsewhere_group_the_eyes_too(make, tmp_path):
     folder = make({name: None for name in EYEPACS if name.startswith("train/")})
-    (tmp_path / "trainLabels.csv").write_text(EYEPACS["trainLabels.csv"])
-    samples = scan(folder / "train", labels=tmp_path / "trainLabels.csv")
-    assert [s.group for s in samples] == ["10", "10", "13"]
+    (tmp_path / "my solutions").mkdir()
+    labels = tmp_path / "my solutions" / "trainLabels.csv"
+    labels.write_text(EYEPACS["trainLabels.csv"])
+    samples = scan(folder, labels=labels)
+    assert [(s.group, s.split) for s in samples] == [("10", "train"), ("10", "train"), ("13", "train")]
 
 
 def test_idrid_survives_trailing_spaces_empty_columns_and_empty_lines(make):

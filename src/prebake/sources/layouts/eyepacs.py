@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from prebake.sources.layouts.base import Layout
 from prebake.sources.tables import Row, Table
@@ -25,7 +26,7 @@ def _fits(table: Table) -> bool:
 
 def _rows(table: Table) -> Iterator[Row]:
     name, label = table.columns.index("image"), table.columns.index("level")
-    split = "test" if "solution" in table.name.casefold() else ""
+    split = "test" if "solution" in PurePosixPath(table.name).stem.casefold() else ""
     for line, cells in table.lines:
         eye = _EYE.fullmatch(cells[name])
         yield Row(table, line, cells[name], label=cells[label], group=eye[1] if eye else None, split=split)
