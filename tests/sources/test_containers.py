@@ -105,9 +105,14 @@ def test_a_broken_link_is_listed_as_broken_and_a_pipe_is_not_listed(make, tmp_pa
     source = make({"a.png": None})
     (source / "b.png").symlink_to(tmp_path / "nowhere")
     os.mkfifo(source / "c.png")
+    (source / "d.png").symlink_to("d.png")
+    (source / "e.png").symlink_to("a.png/under a file")
+    (source / "round").symlink_to("round")
     assert [(f.member, f.size == BROKEN) for f in list_source(source).photographs] == [
         ("a.png", False),
         ("b.png", True),
+        ("d.png", True),
+        ("e.png", True),
     ]
 
 

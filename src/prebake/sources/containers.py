@@ -9,6 +9,7 @@ position, nothing that a fork or a second thread could disturb.
 # ruff: noqa: PTH100, PTH116, PTH119, PTH120, PTH122, PTH123
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -31,6 +32,7 @@ SHEET_SUFFIXES = frozenset({".xls", ".xlsx"})
 BROKEN = -1
 """Size of a link that leads nowhere."""
 
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # what following a broken link ends in
 _MOST_VISITS = 64  # links that lead to one folder; more is a maze of links, not a data set
 _COMPRESSED = {
     b"\x1f\x8b": "gunzip --keep",
@@ -144,11 +146,20 @@ def _folder_files(root: str) -> list[File]:
             for entry in entries:
                 if _ignored(entry.name):
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     waiting.append((entry.path, f"{prefix}{entry.name}/", above | {identity}))
                 elif _wanted(entry.name):
                     files += _folder_file(entry, prefix)
     return files
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return False
+        raise
 
 
 def _folder_file(entry: os.DirEntry[str], prefix: str) -> list[File]:
@@ -156,8 +167,10 @@ def _folder_file(entry: os.DirEntry[str], prefix: str) -> list[File]:
     member = prefix + entry.name
     try:
         status = entry.stat()
-    except FileNotFoundError:
-        return [File(member, BROKEN, "file:broken")]
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return [File(member, BROKEN, "file:broken")]
+        raise
     return [File(member, status.st_size, _stamp(status))] if stat.S_ISREG(status.st_mode) else []
 
 
