@@ -99,6 +99,15 @@ def test_a_row_may_name_its_photograph_in_many_ways(make, written):
     assert (sample.member, sample.label) == ("x/images/a.png", 3)
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_accents_that_a_mac_writes_in_pieces_are_the_same_letters(make, kind):
+    composed, pieces = "Jos\u00e9", "Jose\u0301"
+    source = make({"t.csv": f"image,level\n{composed}/a,3\n", f"{pieces}/a.png": None}, kind)
+    assert [(s.id, s.member, s.label) for s in scan(source)] == [(f"{composed}/a", f"{pieces}/a.png", 3)]
+    bare = make({f"{pieces}.png": None}, kind, name="bare")
+    assert [(s.id, s.member) for s in scan(bare)] == [(composed, f"{pieces}.png")]
+
+
 @pytest.mark.parametrize(
     ("name", "label"), [("Image_Name", "Label"), ("filename", "class"), ("id", "target"), ("Path", "DR grade")]
 )

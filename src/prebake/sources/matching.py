@@ -11,12 +11,13 @@ from __future__ import annotations
 import functools
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prebake.records import Sample
 from prebake.sources.containers import BROKEN, File, Listing
-from prebake.sources.tables import Row, bare_name, split_in
+from prebake.sources.tables import Row, bare_name, name_key, split_in
 
 __all__ = ["Photograph", "Photographs", "Resolved", "folder_split", "resolve"]
 
@@ -58,7 +59,7 @@ class Photographs:
             for file in listing.photographs:
                 folder, _, name = file.member.rpartition("/")
                 photograph = Photograph(source, file, folder_split(folder))
-                self._by_name.setdefault(bare_name(name).casefold(), []).append(photograph)
+                self._by_name.setdefault(name_key(bare_name(name)), []).append(photograph)
 
     def split_source(self, name: str) -> tuple[int | None, str]:
         """Take the source's name off ``source/id`` with several sources."""
@@ -70,12 +71,12 @@ class Photographs:
     def find(self, name: str, source: int | None, row: Row) -> list[Photograph]:
         """Return the photographs that a row can mean: one when all is well."""
         *folders, last = name.split("/")
-        found = self._by_name.get(bare_name(last).casefold(), [])
+        found = self._by_name.get(name_key(bare_name(last)), [])
         if source is not None:
             found = [photograph for photograph in found if photograph.source == source]
         if folders:
-            tail = "/" + "/".join(folders).casefold()
-            found = [p for p in found if ("/" + p.file.member.rpartition("/")[0]).casefold().endswith(tail)]
+            tail = name_key("/" + "/".join(folders))
+            found = [p for p in found if name_key("/" + p.file.member.rpartition("/")[0]).endswith(tail)]
         if allowed := _TAKES_FROM.get(row.table.split):
             by_split = ([photograph for photograph in found if photograph.split == split] for split in allowed)
             found = next(filter(None, by_split), [])
@@ -154,7 +155,7 @@ def _clean(text: str) -> tuple[str, str]:
     """Return a row's name with plain ``/``, or ``""`` and what is wrong with it."""
     if _PLAIN.fullmatch(text):
         return text, ""
-    name = text.strip().replace("\\", "/")
+    name = unicodedata.normalize("NFC", text.strip().replace("\\", "/"))
     parts = name.split("/")
     if not name:
         return "", "empty id"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -53,7 +54,7 @@ def plain_samples(listing: Listing, source: str, prefix: str) -> tuple[list[Samp
 
 def _names(members: Sequence[str]) -> list[str]:
     common = os.path.commonpath([os.path.dirname(member) for member in members])
-    below = [member[len(common) + 1 :] if common else member for member in members]
+    below = [unicodedata.normalize("NFC", member[len(common) + 1 :] if common else member) for member in members]
     count = Counter(map(bare_name, below))
     return [bare_name(name) if count[bare_name(name)] == 1 else name for name in below]
 

@@ -9,6 +9,7 @@ import csv
 import functools
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,7 +17,7 @@ from pathlib import PurePosixPath
 from prebake.errors import SourceError
 from prebake.sources.containers import IMAGE_SUFFIXES
 
-__all__ = ["Row", "Table", "bare_name", "parse_table", "split_in"]
+__all__ = ["Row", "Table", "bare_name", "name_key", "parse_table", "split_in"]
 
 MAX_TABLE_BYTES = 2**28
 
@@ -54,6 +55,17 @@ def bare_name(name: str) -> str:
     """
     stem, _, suffix = name.rpartition(".")
     return stem if stem and f".{suffix.casefold()}" in IMAGE_SUFFIXES else name
+
+
+def name_key(name: str) -> str:
+    r"""Return what is compared of a name: composed characters (macOS writes them in pieces), whatever the case.
+
+    Examples
+    --------
+    >>> name_key("Jose\u0301") == name_key("JOS\u00c9")
+    True
+    """
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @dataclass(frozen=True, slots=True)
