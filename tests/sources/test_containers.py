@@ -222,6 +222,18 @@ def test_names_with_backslashes_in_a_zip_are_folders(tmp_path):
     assert content(path) == {"train/x.png": b"pixels"}
 
 
+@pytest.mark.parametrize(
+    ("written", "read"), [("\u00e9\u8840.png".encode(), "\u00e9\u8840.png"), (b"\x82xx.png", "\u00e9xx.png")]
+)
+def test_names_of_a_zip_without_the_flag_of_utf8_are_utf8_where_they_can_be_and_else_cp437(tmp_path, written, read):
+    archive = tmp_path / "mac.zip"
+    placeholder = "x" * len(written)
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr(placeholder, b"1")
+    archive.write_bytes(archive.read_bytes().replace(placeholder.encode(), written))
+    assert members(archive) == [read]
+
+
 def test_links_in_a_zip_are_followed(tmp_path):
     link = zipfile.ZipInfo("train/x.png")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16

@@ -226,7 +226,7 @@ def _zip_files(root: str, mtime: int) -> list[File]:
     links: dict[str, str] = {}
     with zipfile.ZipFile(root) as archive:
         for info in archive.infolist():
-            name = _clean_name(root, info.orig_filename if "\0" in info.orig_filename else info.filename)
+            name = _clean_name(root, _zip_name(info))
             if info.is_dir() or not _wanted(name) or any(map(_ignored, name.split("/"))):
                 continue
             if info.flag_bits & 0x1:
@@ -251,6 +251,17 @@ def _zip_files(root: str, mtime: int) -> list[File]:
             else:
                 files[name] = File(name, info.file_size, f"zip:{mtime}:{info.header_offset}:{info.CRC:08x}")
     return _follow(files, links)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name; macOS writes UTF-8 without the flag that says so, and zipfile takes that for cp437."""
+    name = info.orig_filename if "\0" in info.orig_filename else info.filename
+    if name.isascii() or info.flag_bits & 0x800:
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def _tar_files(root: str, mtime: int) -> list[File]:
