@@ -99,6 +99,14 @@ def test_a_row_may_name_its_photograph_in_many_ways(make, written):
     assert (sample.member, sample.label) == ("x/images/a.png", 3)
 
 
+def test_a_row_may_name_the_folders_that_lead_to_the_source(make, tmp_path):
+    source = make({"a.png": None, "x/b.png": None, "images/b.png": None}, name="project/images")
+    (tmp_path / "t.csv").write_text("path,label\nimages/a.png,1\nproject/images/x/b.png,2\nimages/b.png,3\n")
+    assert [s.member for s in scan(source, labels=tmp_path / "t.csv")] == ["a.png", "x/b.png", "images/b.png"]
+    (tmp_path / "t.csv").write_text("path,label\nother/a.png,1\n")
+    assert problems(source, labels=tmp_path / "t.csv")[0].endswith("no photograph of this name in a folder 'other'")
+
+
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
 def test_accents_that_a_mac_writes_in_pieces_are_the_same_letters(make, kind):
     composed, pieces = "Jos\u00e9", "Jose\u0301"

@@ -75,8 +75,7 @@ class Photographs:
         if source is not None:
             found = [photograph for photograph in found if photograph.source == source]
         if folders:
-            tail = name_key("/" + "/".join(folders))
-            found = [p for p in found if name_key("/" + p.file.member.rpartition("/")[0]).endswith(tail)]
+            found = self._in_folders(found, folders)
         if allowed := _TAKES_FROM.get(row.table.split):
             by_split = ([photograph for photograph in found if photograph.split == split] for split in allowed)
             found = next(filter(None, by_split), [])
@@ -88,6 +87,17 @@ class Photographs:
             near = [_shared(row.table.folder, photograph.file.member.split("/")) for photograph in found]
             found = [photograph for photograph, count in zip(found, near, strict=True) if count == max(near)]
         return found
+
+    def _in_folders(self, found: list[Photograph], folders: Sequence[str]) -> list[Photograph]:
+        """Keep those in the folders named: below the source, else counting the folders of the source's own path."""
+        tail = name_key("/" + "/".join(folders))
+        below = [("/" + photograph.file.member).rpartition("/")[0] for photograph in found]
+        inside = [p for p, folder in zip(found, below, strict=True) if name_key(folder).endswith(tail)]
+        return inside or [
+            p
+            for p, folder in zip(found, below, strict=True)
+            if name_key(self.listings[p.source].root + folder).endswith(tail)
+        ]
 
 
 def _prefer(found: list[Photograph], best: Callable[[Photograph], bool]) -> list[Photograph]:
@@ -138,7 +148,7 @@ def resolve(rows: Sequence[Row], photographs: Photographs, pairs: Mapping[str, s
         elif name:
             source, below = photographs.split_source(name)
             found = photographs.find(below, source, row)
-            reasons += _check_found(found, row, taken)
+            reasons += _check_found(found, below, row, taken)
             if not reasons:
                 drafts.append((row, bare_name(below), found[0], label))
             result.used.update((photograph.source, photograph.file.member) for photograph in found)
@@ -180,9 +190,11 @@ def _label(text: str) -> tuple[float | None, str]:
     return (label, "") if math.isfinite(label) else (None, f"the label {text!r} is no number")
 
 
-def _check_found(found: Sequence[Photograph], row: Row, taken: dict[tuple[int, str], Row]) -> list[str]:
+def _check_found(found: Sequence[Photograph], name: str, row: Row, taken: dict[tuple[int, str], Row]) -> list[str]:
     if not found:
-        where = f" in a folder for {row.table.split}" if row.table.split else ""
+        folder = name.rpartition("/")[0]
+        where = f" in a folder {folder!r}" if folder else ""
+        where += f" in a folder for {row.table.split}" if row.table.split else ""
         return [f"no photograph of this name{where}"]
     if len(found) > 1:
         files = ", ".join(photograph.file.member for photograph in found[:3])
