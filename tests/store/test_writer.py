@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import xxhash
 
-from prebake.errors import PackError, PackFormatError
+from prebake.errors import NoSpace, PackError, PackFormatError
 from prebake.records import Failure
 from prebake.store import CODECS, FORMAT_VERSION, Header, Pack, PackWriter
+from prebake.store.writer import PackFile
 from store.packs import FAILURES, RECIPE, header, images, row, write
 
 codecs = pytest.mark.parametrize("codec", CODECS)
@@ -69,6 +70,19 @@ def test_a_pack_with_fewer_rows_than_its_capacity_is_as_if_that_had_been_known(t
     exact = write(tmp_path / "a.h5", images(6), codec)
     assert write(tmp_path / "b.h5", images(6), codec, capacity=11).read_bytes() == exact.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "b.h5"]
+
+
+@codecs
+def test_when_writing_again_fails_only_the_first_file_is_left_and_refused(tmp_path, monkeypatch, codec):
+    def full(*args: object) -> None:
+        raise NoSpace("the disk is full")
+
+    monkeypatch.setattr(PackFile, "finish", full)
+    with pytest.raises(NoSpace):
+        write(tmp_path / "a.h5", images(6), codec, capacity=11)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+    with pytest.raises(PackFormatError, match="not complete"):
+        Pack(tmp_path / "a.h5")
 
 
 @codecs

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prebake.errors import MissingExtra, PackError
+from prebake.files import atomic_path
 from prebake.store import layout
 from prebake.store.checksums import checksum, pixel_statistics
 from prebake.store.codecs import codec_named
@@ -61,6 +62,7 @@ class PackFile:
             self._set("needs", layout.NEEDS)
             self._images = self._create_images()
         except HDF5_ERRORS as error:
+            self._sink.close()
             self._sink.check(error)
 
     def _create_images(self) -> h5py.h5d.DatasetID:
@@ -242,16 +244,24 @@ class PackWriter:
         if self._closed:
             return
         self._closed = True
-        file, count = self._file, len(self._rows)
-        if count < file.rows:
-            shorter = PackFile(file.path.with_name(f"{file.path.name}.shorter"), file.header, file.shape, count)
-            for row in range(count):
-                shorter.write(row, file.read(row))
-            file.abandon()
-            shorter.finish(self._columns(), self._failures)
-            shorter.path.replace(file.path)
-        else:
-            file.finish(self._columns(), self._failures)
+        try:
+            if len(self._rows) == self._file.rows:
+                self._file.finish(self._columns(), self._failures)
+            else:
+                self._write_again()
+        finally:
+            self._file.abandon()
+
+    def _write_again(self) -> None:
+        """Write the file a second time, for exactly as many images as have come."""
+        with atomic_path(self._file.path) as path:
+            shorter = PackFile(path, self._file.header, self._file.shape, len(self._rows))
+            try:
+                for row in range(shorter.rows):
+                    shorter.write(row, self._file.read(row))
+                shorter.finish(self._columns(), self._failures)
+            finally:
+                shorter.abandon()
 
     def _know(self, name: str) -> None:
         if self._closed:
