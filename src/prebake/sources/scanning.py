@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from prebake.errors import OptionError, SourceError, TableError
 from prebake.sources.choosing import BY_NAME, choose, layout_of, pairs_in, read_tables
-from prebake.sources.containers import SHEET_SUFFIXES, Listing, list_source
+from prebake.sources.containers import SHEET_SUFFIXES, File, Listing, list_source
 from prebake.sources.layouts import FOLDER, Layout
 from prebake.sources.layouts.folder import find_label
 from prebake.sources.matching import Photographs, Resolved, resolve
@@ -151,6 +151,7 @@ class _Part:
 def _list_all(paths: Sequence[Source]) -> list[Listing]:
     """List every source, each once; photographs named one by one are one source for each folder."""
     listings: dict[tuple[str, bool], Listing] = {}
+    photographs: dict[tuple[str, bool], list[File]] = {}
     seen: dict[str, Source] = {}
     for path in paths:
         if (other := seen.setdefault(os.path.realpath(path), path)) is not path:
@@ -163,9 +164,9 @@ def _list_all(paths: Sequence[Source]) -> list[Listing]:
                 do="name the folder or archive that holds them; archives inside a folder are sources of their own",
             )
         key = (listing.root, listing.root != os.path.abspath(path))  # noqa: PTH100 - as list_source makes it
-        before = listings[key].photographs if key in listings else ()
-        listings[key] = replace(listing, photographs=before + listing.photographs)
-    return list(listings.values())
+        listings[key] = listing
+        photographs.setdefault(key, []).extend(listing.photographs)
+    return [replace(listing, photographs=tuple(photographs[key])) for key, listing in listings.items()]
 
 
 def _unique_names(listings: Sequence[Listing]) -> list[str]:
