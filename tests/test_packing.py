@@ -16,7 +16,7 @@ import pytest
 import packing_helpers as helpers
 from packing_helpers import photograph, photographs, recipe
 from prebake import packing
-from prebake.errors import OptionError, PackError, PackFailures, PackFormatError, SourceError
+from prebake.errors import OptionError, PackError, PackFailures, PackFormatError, RecipeError, SourceError
 from prebake.packing import job, pack, plan, run
 from prebake.store import Pack
 
@@ -417,6 +417,11 @@ def test_options_that_cannot_be_used_are_refused(tmp_path, option, value):
     source = photographs(tmp_path / "photos", range(2))
     with pytest.raises(OptionError, match=option):
         bake(source, tmp_path / "out.h5", **{option: value})
+
+
+def test_a_size_of_zero_is_not_taken_for_none(tmp_path):
+    with pytest.raises(RecipeError, match="8 to 4096"):
+        bake(photographs(tmp_path / "photos", range(2)), tmp_path / "out.h5", recipe="resize", size=0)
 
 
 def test_where_no_process_can_be_started_that_is_said(tmp_path, monkeypatch):

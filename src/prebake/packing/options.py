@@ -52,7 +52,8 @@ class PackOptions:
 
     def load_recipe(self) -> Recipe:
         """Return the recipe itself, of the size asked for."""
-        recipe = load_recipe(self.recipe, self.size or 256) if isinstance(self.recipe, str) else self.recipe
+        size = 256 if self.size is None else self.size
+        recipe = load_recipe(self.recipe, size) if isinstance(self.recipe, str) else self.recipe
         if self.size not in (None, recipe.size):
             raise OptionError("size", expected=f"{recipe.size}, the size that the recipe brings", got=self.size)
         return recipe
