@@ -221,6 +221,12 @@ def test_odir_with_one_line_an_eye_gives_each_eye_once(make):
     assert table(samples) == {"0_left": None, "0_right": 0}
 
 
+def test_odir_with_one_line_an_eye_asks_for_no_eye_that_has_no_line(make):
+    line = "0,69,Female,0_left.jpg,0_right.jpg,cataract,normal fundus,0,0,0_right.jpg"
+    samples = scan(make({"full_df.csv": f"{ODIR_HEADER},filename\n{line}\n", "preprocessed_images/0_right.jpg": None}))
+    assert [(s.id, s.label, s.group) for s in samples] == [("0_right", 0, "0")]
+
+
 def test_odir_as_a_spreadsheet_is_told_not_passed_over(make):
     found = survey(make({"data.xlsx": b"PK", "0_left.jpg": None}))
     assert found.notes == ("data: not read: data.xlsx; to use one (as CSV), name it with --labels",)

@@ -53,12 +53,11 @@ def _rows(table: Table) -> Iterator[Row]:
         for eye in ("left", "right")
     ]
     patient = table.find("id", "patient_id")
-    seen: set[tuple[str, str]] = set()
+    one_eye = table.find("filename")  # full_df.csv: the line of an eye says both, also where the other was dropped
     for line, cells in table.lines:
-        for name, keywords in eyes:
-            said = (cells[name], cells[keywords])
-            if cells[name] and said not in seen:  # full_df.csv says both eyes in the line of each
-                seen.add(said)
+        meant = [] if one_eye is None else [eye for eye in eyes if cells[eye[0]] == cells[one_eye]]
+        for name, keywords in meant or eyes:
+            if cells[name]:
                 group = cells[patient] if patient is not None else re.sub(r"_(left|right).*", "", cells[name])
                 yield Row(table, line, cells[name], label=grade_in(cells[keywords]), group=group or None)
 
