@@ -125,6 +125,14 @@ def test_common_names_of_columns_and_separators_are_known(make, name, label, del
     assert table(scan(make({"t.csv": text, "a.png": None}))) == {"a": 2.5}
 
 
+def test_a_table_without_a_column_of_labels_is_told_unless_it_holds_nothing_but_ids(make):
+    found = survey(make({"t.csv": "image,severity\na,1\n", "a.png": None}))
+    assert table(found.samples) == {"a": None}
+    (note,) = found.notes
+    assert note.startswith("data: t.csv has no column of labels (diagnosis, level, label, ")
+    assert survey(make({"t.csv": "image\na\n", "a.png": None}, name="ids")).notes == ()
+
+
 def test_groups_and_splits_of_a_table_are_taken(make):
     text = "image,grade,patient_id,split\na,1,007,train\nb,,007,Testing\nc,NA,,holdout\n"
     samples = scan(make({"t.csv": text} | {f"{name}.png": None for name in "abc"}))

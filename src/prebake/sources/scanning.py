@@ -13,7 +13,7 @@ from prebake.errors import OptionError, SourceError, TableError
 from prebake.sources.choosing import BY_NAME, choose, layout_of, pairs_in, read_tables
 from prebake.sources.containers import SHEET_SUFFIXES, File, Listing, list_source
 from prebake.sources.layouts import FOLDER, Layout
-from prebake.sources.layouts.folder import find_label
+from prebake.sources.layouts.folder import LABELS, find_label
 from prebake.sources.matching import Photographs, Resolved, resolve
 from prebake.sources.plain import plain_samples
 from prebake.sources.tables import parse_table
@@ -126,7 +126,7 @@ def survey(sources: Source | Sequence[Source], *, labels: Source | None = None, 
         raise TableError(
             f"the photographs of {', '.join(map(str, paths))} and their labels do not fit together",
             problems,
-            do="correct the table, or name a corrected copy with --labels",
+            do="correct the table, or name a corrected copy with --labels; or name just the folder that is meant",
         )
     unlisted = tuple(member for part in surveyed for member in part.unlisted)
     notes = [note for part in surveyed for note in part.notes]
@@ -195,6 +195,11 @@ def _by_own_tables(listing: Listing, name: str, prefix: str, layout: str) -> _Pa
     if not mine:
         samples, problems = plain_samples(listing, name, prefix)
         return _Part(FOLDER.name, samples, problems, notes=notes)
+    notes += [
+        f"{name}: {table.name} has no column of labels ({', '.join(LABELS)}): its photographs have none"
+        for table in mine
+        if chosen is FOLDER and find_label(table) is None and len([*filter(None, table.header)]) > 1
+    ]
     photographs = Photographs([listing], [name])
     found = resolve([row for table in mine for row in chosen.rows(table)], photographs, pairs_in(tables, chosen))
     if prefix:

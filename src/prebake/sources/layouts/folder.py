@@ -12,7 +12,7 @@ from prebake.errors import SourceError
 from prebake.sources.layouts.base import Layout
 from prebake.sources.tables import Row, Table
 
-__all__ = ["LAYOUT", "find_label"]
+__all__ = ["LABELS", "LAYOUT", "find_label"]
 
 IDS = (
     *("id_code", "image_id", "image_name", "image", "filename", "file_name", "file"),
