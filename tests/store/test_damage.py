@@ -9,7 +9,7 @@ import pytest
 
 import prebake.store.fallback
 from prebake.errors import PackDamaged, PackError, PackFormatError
-from prebake.store import CODECS, Pack, verify_pack
+from prebake.store import CODECS, Pack, layout, verify_pack
 from store.packs import FAILURES, images, kernel_2019, write
 
 codecs = pytest.mark.parametrize("codec", CODECS)
@@ -113,6 +113,23 @@ def test_a_column_that_the_format_does_not_know_is_ignored(tmp_path: Path, codec
 
 
 # ------------------------------------------------------------------------------------ strangers' files
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("recipe", "[1]"), ("recipe", "["), ("recipe", "[" * 20_000), ("recipe_digest", "zz"), ("codec", "jpeg"),
+     ("extra", "3"), ("extra", '{"codec_reason":5}')],
+)  # fmt: skip
+def test_attributes_that_say_nothing_sensible_are_refused_though_their_digest_matches(tmp_path, name, value):
+    path = write(tmp_path / "p.h5", PIXELS, "raw")
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = np.bytes_(value)
+        attributes = {key: bytes(np.bytes_(file.attrs[key])).decode() for key in layout.TEXT_ATTRIBUTES}
+        columns = {column.name: file[column.name][()] for column in layout.COLUMNS}
+        columns |= {f"failures/{c.name}": file["failures"][c.name][()] for c in layout.FAILURE_COLUMNS}
+        file.attrs["columns_digest"] = np.bytes_(layout.columns_digest(attributes, PIXELS.shape, columns))
+    with pytest.raises(PackFormatError, match=name.replace("_", " ")):
+        Pack(path)
 
 
 def _bare(path: Path, images_: object, ids: object = ("a",)) -> Path:

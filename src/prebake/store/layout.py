@@ -117,12 +117,7 @@ class Header:
 
     def __post_init__(self) -> None:
         codec_named(self.codec)
-        try:
-            recipe = json.loads(self.recipe_json)
-        except ValueError as error:
-            raise PackFormatError("the recipe of a pack must be JSON", got=error) from None
-        if not isinstance(recipe, dict):
-            raise PackFormatError("the recipe of a pack must be a JSON object", got=type(recipe).__name__)
+        json_object(self.recipe_json, "the recipe of a pack")
         if not re.fullmatch(r"[0-9a-f]{32}", self.recipe_digest):
             raise PackFormatError(
                 "the recipe digest of a pack", expected="32 hexadecimal characters", got=repr(self.recipe_digest)
@@ -132,6 +127,12 @@ class Header:
         for name, value in self.extra.items():
             if not isinstance(name, str) or not isinstance(value, str):
                 raise PackFormatError("extra entries of a pack must be text", got=f"{name!r}: {value!r}")
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, str], size: int) -> Header:
+        """Return the header that a file states; :class:`prebake.errors.PrebakeError` when it cannot be one."""
+        extra = json_object(attributes["extra"], "extra of a pack")
+        return cls(attributes["recipe"], attributes["recipe_digest"], size, attributes["codec"], extra)
 
     @property
     def extra_json(self) -> str:
@@ -191,6 +192,17 @@ class Row:
             value = getattr(self, name)
             if not 0 <= value < limit:
                 raise PackError(f"{self.id}: {name} is out of range", expected=f"0 to {limit - 1}", got=value)
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """Return the JSON object in a text; ``what`` names it in errors."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PackFormatError(f"{what} must be JSON", got=error) from None
+    if not isinstance(value, dict):
+        raise PackFormatError(f"{what} must be a JSON object", got=type(value).__name__)
+    return value
 
 
 def canonical_json(value: Any) -> str:

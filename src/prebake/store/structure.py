@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import h5py
 import numpy as np
 
-from prebake.errors import PackDamaged, PackError, PackFormatError
+from prebake.errors import PackDamaged, PackError, PackFormatError, PrebakeError
 from prebake.store import layout
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
 from prebake.store.fallback import HDF5_ERRORS, filters_of, has_filter
@@ -142,6 +142,10 @@ class _Opened:
                 f"{self.path}: ids, labels, recipe or other columns are damaged: their digest does not match",
                 do="pack again, or restore a copy",
             )
+        try:
+            layout.Header.from_attributes(attributes, images.shape[1])
+        except PrebakeError as error:
+            self.refuse(error.what)
         return self.locate(images, attributes, columns, columns[layout.IDS].tolist())
 
     def bare(self) -> Structure:
