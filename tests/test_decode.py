@@ -264,6 +264,7 @@ def test_a_jpeg_with_a_lost_stretch_between_restarts_is_refused() -> None:
     third, fourth = (data.index(mark, len(data) // 3) for mark in (b"\xff\xd2", b"\xff\xd3"))
     assert third < fourth
     refused(data[: third + 20] + data[fourth:], "missing")
+    refused(data[: third + 20] + data[fourth:], "missing", min_side=50, exact=False)
 
 
 def test_a_png_cut_off_or_damaged_is_refused() -> None:

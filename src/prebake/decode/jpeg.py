@@ -32,6 +32,7 @@ class _Jpeg:
 
     components: int
     one_scan: bool
+    restarts: bool
     orientation: int | None
     scan: int
     ended: bool = True
@@ -78,7 +79,7 @@ def decode_jpeg(data: bytes, header: Header, min_side: int | None) -> tuple[NDAr
 
 def _inspect(data: bytes) -> _Jpeg:
     components = scan = 0
-    one_scan = False
+    one_scan = restarts = False
     orientation: int | None = 1
     for marker, start, end in jpeg_segments(data):
         content = data[start:end]
@@ -87,12 +88,14 @@ def _inspect(data: bytes) -> _Jpeg:
             one_scan = marker in {0xC0, 0xC1}
         elif marker == 0xE1 and content.startswith(b"Exif\0\0") and orientation == 1:
             orientation = _orientation(content[6:])
+        elif marker == 0xDD:
+            restarts = any(content)
         elif marker == 0xDA:
             one_scan = one_scan and bool(content) and content[0] == components
             scan = end
     if not scan or not components:
         raise DecodeError("the JPEG file is cut off or damaged inside its header")
-    return _Jpeg(components, one_scan, orientation, scan)
+    return _Jpeg(components, one_scan, restarts, orientation, scan)
 
 
 def _orientation(tiff: bytes) -> int | None:
@@ -126,8 +129,13 @@ def _has_end(data: bytes, scan: int) -> bool:
 
 
 def _scale(jpeg: _Jpeg, header: Header, min_side: int | None) -> int:
-    """Choose the reduction; pictures of several scans (they gain little by it) or to be turned are decoded whole."""
-    if min_side is None or not jpeg.one_scan or jpeg.components not in {1, 3} or jpeg.orientation != 1:
+    """Choose the reduction.
+
+    Decoded whole are pictures to be turned, those of several scans (they gain little by it), and those with restart
+    marks: any stretch between two of them may be missing, which only the whole way tells.
+    """
+    plain = jpeg.one_scan and not jpeg.restarts and jpeg.components in {1, 3} and jpeg.orientation == 1
+    if min_side is None or not plain:
         return 1
     shorter = min(header.width, header.height)
     return next((scale for scale in (8, 4, 2) if shorter // scale >= min_side), 1)
