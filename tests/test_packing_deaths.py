@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -58,10 +59,19 @@ def test_a_worker_that_dies_once_costs_a_retry_and_nothing_else(tmp_path, monkey
 
 def test_an_executor_of_the_user_that_breaks_is_replaced(tmp_path):
     source = photographs(tmp_path / "photos", [*range(6), DEADLY])
-    with ProcessPoolExecutor(2) as executor:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         made = pack(source, tmp_path / "out.h5", recipe=recipe(killed), codec="raw", executor=executor, on_error="skip")
     assert len(made) == 6
     assert [failure.id for failure in made.failures] == ["p255"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_an_executor_that_forks_is_refused_for_it_may_never_end(tmp_path):
+    source = photographs(tmp_path / "photos", range(6))
+    forking = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
+    with forking as executor, pytest.raises(PackError, match="forks its processes"):
+        pack(source, tmp_path / "out.h5", executor=executor)
+    assert not (tmp_path / "out.h5").exists()
 
 
 def test_an_executor_that_loses_a_worker_in_its_own_way_is_used_further(tmp_path):

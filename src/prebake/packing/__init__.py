@@ -75,7 +75,8 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
         them out and lists them in the pack.
     executor
         Where to bake instead of local processes, for example ``dask.distributed.Client(...).get_executor()``. Its
-        workers must see the sources and the folder of the target under the same paths. It is left open.
+        workers must see the sources and the folder of the target under the same paths, and must not be forked. It is
+        left open.
     progress
         Whether to show progress (on a terminal only).
 

@@ -118,8 +118,7 @@ class WorkFolder:
         folder = target.with_name(f".{target.name}.prebake")
         work = cls(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = _lock(folder / "lock", target)
+            lock = _lock(folder, target)
         except OSError as error:
             raise PackError(
                 f"cannot write beside {target}", got=error.strerror or error, do="choose another place with -o"
@@ -201,10 +200,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value if good else {}
 
 
-def _lock(path: Path, target: Path) -> int:
-    """Take the lock, note in it who holds it, and return its file descriptor."""
+def _lock(folder: Path, target: Path) -> int:
+    """Make the folder and take its lock, note in it who holds it, and return its file descriptor."""
+    path = folder / "lock"
     while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = _open_lock(path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -226,6 +226,18 @@ def _lock(path: Path, target: Path) -> int:
     _register_after_fork()
     _HELD.add(lock)
     return lock
+
+
+def _open_lock(path: Path) -> int:
+    for last in (*(False,) * 20, True):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except (FileExistsError, FileNotFoundError):
+            # another process has removed the empty folder at this moment, or this is no place for one
+            if last:
+                raise
+    raise AssertionError
 
 
 def _is_file(handle: int, path: Path) -> bool:

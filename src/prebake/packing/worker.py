@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Task", "bake_part", "digest_of", "finished_count", "under_way"]
 
 DONE = "done"
+_LOADED_IN = os.getpid()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,11 @@ def bake_part(task: Task) -> Receipt:
     prebake.errors.PrebakeError
         When the part as such cannot be made: the disk is full, the recipe cannot be loaded, the driver is gone.
     """
+    if os.getpid() != _LOADED_IN:
+        raise PackError(
+            "the executor forks its processes: they can wait forever for threads of OpenCV that a fork does not copy",
+            do='ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))',
+        )
     if parent_process() is not None:  # not where the user's own process bakes, whose setting this is
         cv2.setNumThreads(1)
     name = task.name
