@@ -53,6 +53,27 @@ def test_a_lock_file_that_a_dead_process_left_blocks_nobody(tmp_path):
     assert len(bake(source, tmp_path / "out.h5")) == 2
 
 
+def test_a_work_folder_that_another_process_removes_at_that_moment_is_made_again(tmp_path, monkeypatch):
+    real, times = Path.mkdir, []
+
+    def removed_at_once(path: Path, **options: bool) -> None:
+        real(path, **options)
+        if path.name == ".out.h5.prebake" and len(times) < 3:
+            times.append(path.rmdir())
+
+    monkeypatch.setattr(Path, "mkdir", removed_at_once)
+    with WorkFolder.held(tmp_path / "out.h5") as work:
+        assert work.parts.is_dir()
+    assert len(times) == 3
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_something_else_in_the_place_of_the_work_folder_is_told(tmp_path):
+    (tmp_path / ".out.h5.prebake").write_text("mine")
+    with pytest.raises(PackError, match="cannot write beside"), WorkFolder.held(tmp_path / "out.h5"):
+        pass
+
+
 def test_a_disk_that_will_not_hold_the_pack_is_refused_before_anything_is_baked(tmp_path, log, monkeypatch):
     source = photographs(tmp_path / "photos", range(5))
     usage = shutil.disk_usage(tmp_path)

@@ -228,16 +228,15 @@ def _lock(folder: Path, target: Path) -> int:
     return lock
 
 
-def _open_lock(path: Path) -> int:
-    for last in (*(False,) * 20, True):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except (FileExistsError, FileNotFoundError):
-            # another process has removed the empty folder at this moment, or this is no place for one
-            if last:
-                raise
-    raise AssertionError
+def _open_lock(path: Path, attempts: int = 20) -> int:
+    """Make the folder and open its lock file; again when another process removes the empty folder at that moment."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except (FileExistsError, FileNotFoundError):
+        if attempts == 1:  # something else is in the way, and stays there
+            raise
+    return _open_lock(path, attempts - 1)
 
 
 def _is_file(handle: int, path: Path) -> bool:
