@@ -297,6 +297,16 @@ def test_functions_that_workers_could_not_find_are_refused(module: ModuleType) -
         load_recipe("no.such.module:function", 32)
 
 
+def test_errors_in_a_module_of_ones_own_are_told_as_ours(module: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "their_typo.py").write_text("def small(image:\n")
+    with pytest.raises(RecipeError, match=r"their_typo:small cannot be imported(.*\n)*.*SyntaxError"):
+        load_recipe("their_typo:small", 32)
+    for fill in (128, [0, 0], (True, 0, 0), (0.5, 0, 0), (0, 0, 256)):
+        module.small.fill = fill
+        with pytest.raises(RecipeError, match="fill"):
+            load_recipe("their_recipes:small", 32)
+
+
 def test_a_missing_recipe_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"nothing\.json"):
         load_recipe(str(tmp_path / "nothing.json"), 32)

@@ -95,8 +95,9 @@ class Recipe:
             raise RecipeError("a recipe needs a name", got=repr(self.name))
         if not isinstance(self.steps, tuple) or not self.steps or not isinstance(self.steps[0], Decode):
             raise RecipeError(f"{what}: steps", expected="a tuple, the decode step first", got=repr(self.steps))
-        if len(self.fill) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in self.fill):
-            raise RecipeError(f"{what}: fill", expected="three values 0 to 255 (RGB)", got=repr(self.fill))
+        plain = isinstance(self.fill, tuple) and len(self.fill) == 3
+        if not plain or not all(type(value) is int and 0 <= value <= 255 for value in self.fill):
+            raise RecipeError(f"{what}: fill", expected="a tuple of three values 0 to 255 (RGB)", got=repr(self.fill))
 
     @classmethod
     def named(cls, name: str, size: int = 256) -> Recipe:
@@ -305,7 +306,9 @@ def load_recipe(spec: str, size: int = 256) -> Recipe:
         do = f'write {name}.version = "1" below it, and raise that whenever its pixels change'
         raise RecipeError(f"the recipe function {spec} does not say its version", do=do)
     fill = getattr(function, "fill", (0, 0, 0))
-    return Recipe.from_callable(function, name=spec, version=str(version), size=size, fill=tuple(fill))
+    return Recipe.from_callable(
+        function, name=spec, version=str(version), size=size, fill=tuple(fill) if isinstance(fill, list) else fill
+    )
 
 
 def require_same(found: Recipe, needed: Recipe, what: str) -> None:

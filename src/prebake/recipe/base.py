@@ -136,9 +136,10 @@ def find_function(name: str) -> Callable[[NDArray[np.uint8]], Any]:
         found: Any = importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # importing runs the user's code, which may raise anything
         do = "make its module importable, for example PYTHONPATH=. prebake ..."
-        raise RecipeError(f"the recipe function {name} cannot be imported", got=str(error), do=do) from error
+        got = f"{type(error).__name__}: {error}"
+        raise RecipeError(f"the recipe function {name} cannot be imported", got=got, do=do) from error
     if not callable(found):
         raise RecipeError(f"{name} is not a function", got=type(found).__name__)
     return found  # type: ignore[no-any-return]
