@@ -143,6 +143,12 @@ def test_groups_and_splits_of_a_table_are_taken(make):
     ]
 
 
+@pytest.mark.parametrize("column", ["group", "Patient ID", "PatientID", "patient", "subject_id", "Subject"])
+def test_common_names_of_the_patient_are_known(make, column):
+    source = make({"t.csv": f"image,grade,{column}\na,1,007\n", "a.png": None})
+    assert [s.group for s in scan(source)] == ["007"]
+
+
 def test_a_split_column_may_take_photographs_from_any_folder(make):
     source = make({"t.csv": "image,grade,split\na,1,test\n", "train/a.png": None})
     assert [s.split for s in scan(source)] == ["test"]

@@ -19,7 +19,7 @@ IDS = (
     *("path", "filepath", "image_path", "img", "name", "id"),
 )
 LABELS = ("diagnosis", "level", "label", "grade", "dr_grade", "retinopathy_grade", "class", "target")
-GROUPS = ("group", "patient_id", "patient")
+GROUPS = ("group", "patient_id", "patientid", "patient", "subject_id", "subject")
 
 
 def find_label(table: Table) -> int | None:
