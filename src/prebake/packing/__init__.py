@@ -45,8 +45,8 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
 
     Killed or interrupted at any moment, the same call goes on where it was. Called again it bakes only what is new or
     has changed, and where that is nothing it writes nothing. The bytes of the pack depend on the sources and the
-    options, not on the number of workers or on what happened on the way. Under its final name a pack is complete and
-    verified, or not there.
+    options (with ``codec="auto"`` also on the memory of the machine), not on the number of workers or on what happened
+    on the way. Under its final name a pack is complete and verified, or not there.
 
     Parameters
     ----------
