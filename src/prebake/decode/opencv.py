@@ -1,4 +1,4 @@
-"""OpenCV as a decoder of last resort and of reference: quiet, RGB, and with our own errors."""
+"""OpenCV as a decoder of last resort and of reference: its log silent, RGB, and with our own errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _SCALED = {
 
 
 class _Quiet:
-    """Keeps OpenCV's log silent while at least one thread decodes, and puts it back as it was after the last one."""
+    """Keeps OpenCV's log silent while at least one thread decodes, and puts it back as it was after the last one.
+
+    Warnings of libjpeg itself ("Corrupt JPEG data: ...") go straight to standard error: OpenCV has no switch for them.
+    """
 
     def __init__(self) -> None:
         self._lock, self._inside, self._level = threading.Lock(), 0, 0
