@@ -154,6 +154,17 @@ def test_a_split_column_may_take_photographs_from_any_folder(make):
     assert [s.split for s in scan(source)] == ["test"]
 
 
+def test_a_split_column_tells_two_photographs_of_one_name_apart(make):
+    text = "image,grade,split\na,1,Training\na,2,test\n"
+    samples = scan(make({"t.csv": text, "train/a.png": None, "test/a.png": None}))
+    assert [(s.id, s.member, s.label) for s in samples] == [
+        ("train/a", "train/a.png", 1),
+        ("test/a", "test/a.png", 2),
+    ]
+    source = make({"t.csv": "image,grade\na,1\n", "x/a.png": None, "test/a.png": None}, name="without")
+    assert "2 photographs have this name" in problems(source)[0]
+
+
 def test_a_file_of_validation_labels_may_take_photographs_from_the_training_folder(make):
     files = {"train.csv": "id_code,diagnosis\na,1\n", "valid.csv": "id_code,diagnosis\nb,2\n"}
     samples = scan(make(files | {"train_images/a.png": None, "train_images/b.png": None}))

@@ -81,6 +81,8 @@ class Photographs:
             found = next(filter(None, by_split), [])
         if len(found) < 2:
             return found
+        if split := _split(row):
+            found = _prefer(found, lambda p: p.split == split)
         found = _prefer(found, lambda p: bare_name(p.file.member.rpartition("/")[2]) == bare_name(last))
         found = _prefer(found, lambda p: p.file.member.rpartition("/")[2] == last)
         if len(found) > 1 and row.table.folder is not None:
