@@ -202,6 +202,8 @@ def test_photographs_that_no_row_names_are_left_out_and_told(make):
     assert table(found.samples) == {"b": 1}
     assert found.unlisted == ("data/a.png", "data/c.png")
     assert found.notes == ("data: 2 photographs that no table names are left out: data/a.png, data/c.png",)
+    one = survey(make({"t.csv": "image,level\nb,1\n", "a.png": None, "b.png": None}, name="one"))
+    assert one.notes == ("one: 1 photograph that no table names is left out: one/a.png",)
 
 
 # -- problems ---------------------------------------------------------------------------------------------------------

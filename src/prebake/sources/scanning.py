@@ -254,7 +254,8 @@ def _unlisted_notes(names: Sequence[str], unlisted: Sequence[str]) -> list[str]:
     for name in names:
         mine = [member for member in unlisted if member.startswith(f"{name}/")]
         if mine:
-            notes.append(f"{name}: {len(mine)} photographs that no table names are left out: {_some(mine)}")
+            those = "photograph that no table names is" if len(mine) == 1 else "photographs that no table names are"
+            notes.append(f"{name}: {len(mine)} {those} left out: {_some(mine)}")
     return notes
 
 
