@@ -120,16 +120,23 @@ def start(tmp_path: Path, source: Path, function: str = "slowly") -> subprocess.
     )
 
 
+def text_of(path: Path) -> str:
+    """Read a file that may be gone by now."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def notes(tmp_path: Path) -> int:
     """Count the photographs that were begun in the parts under way."""
-    return sum(len(path.read_text().split()) for path in tmp_path.glob(".out.h5.prebake/run-*/*"))
+    return sum(len(text_of(path).split()) for path in tmp_path.glob(".out.h5.prebake/run-*/*"))
 
 
 def kept(tmp_path: Path) -> int:
     """Count the photographs of finished parts."""
-    return sum(
-        len(json.loads(path.read_text())["outcomes"]) for path in tmp_path.glob(".out.h5.prebake/parts/[!.]*.json")
-    )
+    receipts = map(text_of, tmp_path.glob(".out.h5.prebake/parts/[!.]*.json"))
+    return sum(len(json.loads(receipt)["outcomes"]) for receipt in receipts if receipt)
 
 
 def wait_for(condition, seconds: float = 20) -> None:
