@@ -102,6 +102,17 @@ def test_workers_that_die_whatever_they_are_given_end_the_run(tmp_path, monkeypa
         pack(source, tmp_path / "out.h5", recipe=recipe(killed), codec="raw", workers=2, on_error="skip")
 
 
+def test_several_that_kill_in_a_row_at_the_beginning_cost_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "HOPELESS", 2)
+    source = photographs(tmp_path / "photos", range(12))
+    photographs(tmp_path, [DEADLY])
+    for name in "abc":
+        (source / f"{name}.png").symlink_to(tmp_path / "p255.png")
+    made = pack(source, tmp_path / "out.h5", recipe=recipe(killed), codec="raw", workers=1, on_error="skip")
+    assert [failure.id for failure in made.failures] == ["a", "b", "c"]
+    assert len(made) == 12
+
+
 # ------------------------------------------------------------- a driver that is killed
 
 

@@ -29,7 +29,7 @@ __all__ = ["run_tasks"]
 
 LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
-HOPELESS = 5  # so many deaths without a single photograph baked, and the fault is not in the photographs
+HOPELESS = 5  # so many deaths before a single photograph was got through, and the fault is not in the photographs
 
 
 def run_tasks(
@@ -82,7 +82,7 @@ class _Driver:
     take: Callable[[Receipt], None]
     before: float
     finished: int = 0
-    baked: int = 0
+    harmless: int = 0
     deaths: int = 0
     barren: int = 0
     broken: bool = False
@@ -153,7 +153,7 @@ class _Driver:
     def _add(self, task: Task, receipt: Receipt) -> None:
         self.take(receipt)
         self.finished += len(receipt.outcomes)
-        self.baked += sum(not outcome.reason for outcome in receipt.outcomes)
+        self.harmless += sum(not outcome.reason for outcome in receipt.outcomes)
         task.note.unlink(missing_ok=True)
         self._count()
 
@@ -162,8 +162,12 @@ class _Driver:
         self.bar.update(max(done - self.bar.n, 0))
 
     def settle(self, lost: Sequence[Task]) -> list[Task]:
-        """Try alone what was being baked when workers were lost; return the parts for all the rest."""
+        """Try alone what was being baked when workers were lost; return the parts for all the rest.
+
+        Those that a death has cut come last: where one photograph kills, its neighbours often do too.
+        """
         rest: list[Task] = []
+        cut: list[Task] = []
         suspects: list[Task] = []
         for task in lost:
             position = under_way(task)
@@ -171,10 +175,11 @@ class _Driver:
             if position is None:
                 rest.append(task)
                 continue
+            self.harmless += position
             suspects.append(replace(task, samples=task.samples[position : position + 1]))
             others = task.samples[:position] + task.samples[position + 1 :]
             if others:
-                rest.append(replace(task, samples=others))
+                cut.append(replace(task, samples=others))
         self.barren = 0 if suspects or not lost else self.barren + 1
         if self.trouble is not None and self.barren > 2:
             if not isinstance(self.trouble, BrokenExecutor):
@@ -185,7 +190,7 @@ class _Driver:
             ) from self.trouble
         for task in suspects:
             self._try_alone(task)
-        return rest
+        return rest + cut
 
     def _try_alone(self, task: Task) -> None:
         sample = task.samples[0]
@@ -200,7 +205,7 @@ class _Driver:
         write_text(Path(task.parts, f"{task.name}.json"), receipt.to_json())
         self._add(task, receipt)
         self.deaths += 1
-        if self.deaths >= HOPELESS and not self.baked:
+        if self.deaths >= HOPELESS and not self.harmless:
             raise PackError(
                 "worker processes die whatever photograph they are given",
                 got=f"{self.deaths} deaths and nothing baked ({cause})",
