@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from prebake.errors import PrebakeError
 
 __all__ = ["Failure", "Sample"]
+
+LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +63,22 @@ class Failure:
     id: str
     path: str
     reason: str
+
+    @classmethod
+    def of(cls, sample: Sample, error: BaseException) -> Failure:
+        """Say in one line what went wrong with a photograph, and not where on this machine it lies.
+
+        Examples
+        --------
+        >>> Failure.of(Sample("a", "/data", "a.png", 0, ""), FileNotFoundError(2, "No such file", "/data/a.png"))
+        Failure(id='a', path='a.png', reason='cannot be read: No such file')
+        """
+        if isinstance(error, PrebakeError):
+            text = error.what if error.got is None else f"{error.what} ({error.got})"
+        elif isinstance(error, OSError):
+            text = f"cannot be read: {error.strerror or type(error).__name__}"
+        else:
+            text = f"the recipe raised {type(error).__name__}: {error}"
+        text = text.removeprefix(f"{sample.id} ({Path(sample.root, sample.member)}) ").replace(sample.root, "...")
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return cls(sample.id, sample.path, text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 3]}...")

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 
@@ -25,11 +24,9 @@ from prebake.files import atomic_path, digest, is_full, write_text
 from prebake.fundus import perceptual_hash
 from prebake.packing.folder import Outcome, Receipt, seen
 from prebake.recipe import Recipe
+from prebake.records import Failure, Sample
 from prebake.sources import read_bytes
 from prebake.store import Header, PackWriter, Row
-
-if TYPE_CHECKING:
-    from prebake.records import Sample
 
 __all__ = ["Task", "bake_part", "digest_of", "finished_count", "under_way"]
 
@@ -110,7 +107,7 @@ def _bake(sample: Sample, recipe: Recipe, writer: PackWriter) -> Outcome:
     except MemoryError:  # another time there may be enough of it: without a digest the photograph counts as not tried
         return Outcome(sample.id, stamp, "", "not enough memory")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a recipe of the user may raise whatever it likes
-        return Outcome(sample.id, stamp, source_digest, _reason(error, sample))
+        return Outcome(sample.id, stamp, source_digest, Failure.of(sample, error).reason)
     writer.add(
         Row(
             id=sample.id,
@@ -129,19 +126,6 @@ def _bake(sample: Sample, recipe: Recipe, writer: PackWriter) -> Outcome:
         baked.image,
     )
     return Outcome(sample.id, stamp, source_digest)
-
-
-def _reason(error: BaseException, sample: Sample) -> str:
-    """Say in one line why a photograph could not be baked, and not where on this machine it lies."""
-    if isinstance(error, PrebakeError):
-        text = error.what if error.got is None else f"{error.what} ({error.got})"
-    elif isinstance(error, OSError):
-        text = f"cannot be read: {error.strerror or type(error).__name__}"
-    else:
-        text = f"the recipe raised {type(error).__name__}: {error}"
-    text = text.removeprefix(f"{sample.id} ({Path(sample.root, sample.member)}) ").replace(sample.root, "...")
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from prebake.errors import PrebakeError
 from prebake.records import Failure, Sample
 from prebake.sources import read_bytes
 
@@ -55,7 +54,7 @@ def photograph_batches(
         try:
             return recipe.bake(read_bytes(sample)).image
         except Exception as error:  # noqa: BLE001 - a recipe of the user may raise whatever it likes
-            return Failure(sample.id, sample.path, _reason(error))
+            return Failure.of(sample, error)
 
     ids: list[str] = []
     images: list[Pixels] = []
@@ -70,18 +69,6 @@ def photograph_batches(
         if len(ids) + len(failures) == batch_size or sample is samples[-1]:
             yield Batch(ids, np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8), failures)
             ids, images, failures = [], [], []
-
-
-def _reason(error: Exception) -> str:
-    """Say in one line why a photograph could not be baked."""
-    if isinstance(error, PrebakeError):
-        text = error.what if error.got is None else f"{error.what} ({error.got})"
-    elif isinstance(error, OSError):
-        text = f"cannot be read: {error.strerror or type(error).__name__}"
-    else:
-        text = f"the recipe raised {type(error).__name__}: {error}"
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], U], items: Iterable[T], ahead: int) -> Generator[U]:
