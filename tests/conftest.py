@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("prebake", deadline=None, print_blob=True)  # a busy machine is not a wrong result
+settings.load_profile("prebake")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
