@@ -144,6 +144,23 @@ def test_output_into_a_closed_pipe_is_no_error(photographs):
     assert "BrokenPipe" not in done.stderr
 
 
+def test_training_without_its_extra_says_what_to_install():
+    code = (
+        "import sys\n"
+        "sys.modules['lightning'] = None\n"
+        "import prebake\n"
+        "from prebake.cli import main\n"
+        "assert main(['train', 'pack.h5', '-o', 'run']) == 1\n"
+        "try:\n"
+        "    prebake.fit\n"
+        "except prebake.PrebakeError as error:\n"
+        "    sys.stderr.write(str(error))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("lightning is not installed") == 2
+    assert "pip install 'prebake[train]'" in done.stderr
+
+
 def test_an_interruption_says_how_to_go_on_and_ends_with_code_130(monkeypatch, capsys):
     def interrupted(*_arguments, **_options):
         interrupt = KeyboardInterrupt()

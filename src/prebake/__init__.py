@@ -11,6 +11,7 @@ The names below are the public ones. They are loaded at first use, so ``import p
 import importlib
 from typing import TYPE_CHECKING
 
+from prebake.errors import MissingExtra
 from prebake.version import __version__
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'prebake' has no attribute {name!r}")
-    module = importlib.import_module(f"prebake.{_HOME[name]}")
+    try:
+        module = importlib.import_module(f"prebake.{_HOME[name]}")
+    except ModuleNotFoundError as error:
+        raise MissingExtra.explaining(error) or error from error
     value = getattr(module, "open_pack" if name == "open" else name)
     globals()[name] = value
     return value

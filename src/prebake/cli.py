@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from prebake import terminal
 from prebake.config import TrainConfig
-from prebake.errors import OptionError, PrebakeError
+from prebake.errors import MissingExtra, OptionError, PrebakeError
 from prebake.version import __version__
 
 __all__ = ["app", "main"]
@@ -310,6 +310,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PrebakeError as error:
         terminal.complain(str(error))
         return 2 if isinstance(error, OptionError) else 1
+    except ModuleNotFoundError as error:
+        missing = MissingExtra.explaining(error)
+        if missing is None:
+            raise
+        terminal.complain(str(missing))
+        return 1
     except OSError as error:
         terminal.complain(str(error))
         return 1

@@ -92,6 +92,20 @@ class OptionError(PrebakeError):
 class MissingExtra(PrebakeError):
     """A package of an optional extra is not installed."""
 
+    PACKAGES = ("huggingface_hub", "jinja2", "lightning", "safetensors", "sklearn", "timm", "torch", "torchvision")
+
+    @classmethod
+    def explaining(cls, error: ModuleNotFoundError) -> MissingExtra | None:
+        """Return what to say of an import that failed; ``None`` where it is of no optional package."""
+        package = (error.name or "").partition(".")[0]
+        if package not in cls.PACKAGES:
+            return None
+        return cls(
+            f"{package} is not installed",
+            expected="the extra `train`",
+            do="pip install 'prebake[train]' (brings torch)",
+        )
+
 
 class SourceError(PrebakeError):
     """The input folder, archive or table cannot be read as it stands."""
