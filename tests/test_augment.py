@@ -218,6 +218,16 @@ def test_cpu_and_device_agree_within_a_twentieth_of_a_grey_level(shape):
         assert np.abs(result - applied(augment, image, matrix)).max() * 255 * 0.25 < 0.05
 
 
+def test_the_device_path_is_as_exact_within_a_block_of_mixed_precision():
+    torch = pytest.importorskip("torch")
+    augment = Augment(mean=MEAN, std=STD)
+    images = torch.from_numpy(photograph(5, (2, 64, 64, 3)))
+    matrices = augment.parameters(0, 0, range(2), images.shape[1:])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = augment.apply_torch(images, matrices)
+    assert torch.equal(mixed, augment.apply_torch(images, matrices))
+
+
 def test_cpu_and_device_agree_exactly_on_flips():
     torch = pytest.importorskip("torch")
     augment = Augment(rotation=0, mean=MEAN, std=STD)

@@ -261,7 +261,10 @@ class Augment:
         flips = [_as_flip(matrix, height, width) for matrix in matrices.tolist()]
         if None in flips:
             theta = torch.from_numpy(_normalised(matrices, height, width)).to(device, torch.float32)
-            grid = torch.nn.functional.affine_grid(theta, list(pixels.shape), align_corners=False)
+            along_x, along_y, shift = theta[:, None, None].unbind(-1)
+            x, y = (torch.arange(1 - n, n, 2, dtype=torch.float32, device=device) / n for n in (width, height))
+            # not affine_grid: autocast rounds its matrix product to 16 bits, and a GPU that may use TF32 to 19
+            grid = along_x * x[:, None] + along_y * y[:, None, None] + shift
             fill = torch.tensor(self.fill, dtype=torch.float32, device=device).view(-1, 1, 1)
             pixels = torch.nn.functional.grid_sample(pixels - fill, grid, align_corners=False).add_(fill)
         elif any(flip != (False, False) for flip in flips):
