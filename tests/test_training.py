@@ -219,6 +219,17 @@ def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:
     assert not {f"p{row:03}" for row in range(0, 24, 4)} & set(run.split()["id_code"])
 
 
+def test_a_published_test_set_is_kept_out_unless_it_is_asked_for(tmp_path: Path) -> None:
+    splits = ["test" if row % 3 == 0 else "train" for row in range(24)]
+    mixed = make_pack(tmp_path / "a.h5", 24, splits=splits)
+    run = fit(mixed, tmp_path / "run", tiny(epochs=1))
+    assert (run.info["n_train"] + run.info["n_val"], run.info["n_unlabelled"], run.info["n_test"]) == (16, 0, 8)
+    assert not {f"p{row:03}" for row in range(0, 24, 3)} & set(run.split()["id_code"])
+    assert len(gather([mixed], tiny(use_test=True)).train) + len(gather([mixed], tiny(use_test=True)).val) == 24
+    with pytest.raises(RunError, match="its source calls test"):
+        gather([make_pack(tmp_path / "b.h5", 24, splits=["test"] * 24)], tiny())
+
+
 def test_groups_and_identical_files_stay_on_one_side(tmp_path: Path) -> None:
     groups = [f"patient {row // 2}" if row < 20 else None for row in range(40)]
     digests = [f"{row // 2:032x}" for row in range(40)]

@@ -21,13 +21,14 @@ def make_pack(path: Path, rows: int = 40, *, recipe: str = "crop", seed: int = 0
     labels = columns.get("labels", [float(row % 5) for row in range(rows)])
     groups = columns.get("groups", [None] * rows)
     digests = columns.get("digests", [f"{seed:016x}{row:016x}" for row in range(rows)])
+    splits = columns.get("splits", ["train"] * rows)
     geometry = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
     with PackWriter(path, header, (SIZE, SIZE, 3), capacity=rows) as writer:
         for row in range(rows):
             bright = 60 + 40 * (labels[row] or 0)
             image = np.clip(rng.normal(bright, 25, (SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
             name = f"p{row:03}"
-            about = ("s", "train", f"{name}.png", SIZE, SIZE, geometry, digests[row], 100, row)
+            about = ("s", splits[row], f"{name}.png", SIZE, SIZE, geometry, digests[row], 100, row)
             writer.add(Row(name, labels[row], groups[row], *about), image)
     return path
 

@@ -109,6 +109,11 @@ class TrainConfig:
         "pack where the recipe changes the colours, else model",
     )
     val_fraction: float = _help(0.1, "share of the labelled photographs kept for validation")
+    use_test: bool = _help(
+        default=False,
+        text="learn also from labelled photographs that their source calls test; else they take no part, "
+        "so that they can still judge the model",
+    )
     monitor: Literal["val_loss", "val_kappa"] = _help(
         "val_loss", "what decides the best epoch: val_loss (smoother on few photographs) or val_kappa"
     )

@@ -88,6 +88,8 @@ def data(run: Run) -> dict[str, Any]:
     summary = f"Baked once to {size} \N{MULTIPLICATION SIGN} {size} pixels, then split by label."
     if run.info.get("n_unlabelled"):
         summary += f" {run.info['n_unlabelled']:,} photographs without a label take no part."
+    if run.info.get("n_test"):
+        summary += f" {run.info['n_test']:,} photographs of the published test set were kept out."
     return {
         "summary": summary,
         "labels": labels,

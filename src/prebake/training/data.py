@@ -41,7 +41,8 @@ class Data:
     labels
         (N,) float32, NaN where missing.
     train, val
-        Sorted row numbers; rows without a label are in neither.
+        Sorted row numbers; rows without a label are in neither, nor are those of a published test set (unless the
+        configuration says ``use_test``).
     groups
         (N,) names of what must stay together; ``""`` for none.
     """
@@ -125,7 +126,14 @@ def gather(packs: Sequence[Pack | str | os.PathLike[str]], config: TrainConfig) 
     for pack in opened:
         _check(pack, opened[0])
     labels = np.concatenate([pack.labels for pack in opened]).astype(np.float32)
-    labelled = np.flatnonzero(~np.isnan(labels))
+    known = ~np.isnan(labels)
+    kept = np.array([split == "test" and not config.use_test for pack in opened for split in pack.splits], np.bool_)
+    labelled = np.flatnonzero(known & ~kept)
+    if known.any() and not len(labelled):
+        raise RunError(
+            "every photograph that has a label is one that its source calls test",
+            do="pack the training photographs too, or learn from these with --use-test",
+        )
     if not len(labelled):
         raise RunError(
             f"no photograph of {', '.join(pack.name for pack in opened)} has a label",

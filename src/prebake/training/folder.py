@@ -105,6 +105,7 @@ def begin(writer: RunWriter, config: TrainConfig, data: Data, augment: Augment, 
     if not resumed:
         shutil.rmtree(writer.checkpoints, ignore_errors=True)
     writer.checkpoints.mkdir(exist_ok=True)
+    unlabelled = int(np.isnan(data.labels).sum())
     created = Run(writer.path).info.get("created") if (writer.path / INFO).exists() else None
     writer.write_config(config)
     if data.recipe is not None:
@@ -125,7 +126,8 @@ def begin(writer: RunWriter, config: TrainConfig, data: Data, augment: Augment, 
             "thresholds": list(DEFAULT_THRESHOLDS),
             "n_train": len(data.train),
             "n_val": len(data.val),
-            "n_unlabelled": len(data.labels) - len(data.train) - len(data.val),
+            "n_unlabelled": unlabelled,
+            "n_test": len(data.labels) - len(data.train) - len(data.val) - unlabelled,
             "versions": _versions(),
         }
     )
