@@ -512,3 +512,14 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(packs: list[Path]) -> 
 def test_the_run_file_is_strict_json(whole: Run) -> None:
     json.loads((whole.path / "run.json").read_text(), parse_constant=pytest.fail)
     assert whole.info["input"]["size"] == SIZE
+
+
+def test_only_images_and_labels_go_to_the_device(packs: list[Path]) -> None:
+    from prebake.training.learner import Learner
+
+    config = tiny(normalize="imagenet")
+    data = gather(packs, config)
+    learner = Learner(torch.nn.Linear(1, 1), config, data, augmentation(data, config, None))  # type: ignore[arg-type]
+    batch = (torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8), torch.zeros(2), torch.zeros(2, 2, 3))
+    moved = learner.transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert [tensor.device.type for tensor in moved] == ["meta", "meta", "cpu"]

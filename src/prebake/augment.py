@@ -257,21 +257,25 @@ class Augment:
         matrices = np.asarray(matrices.cpu() if isinstance(matrices, torch.Tensor) else matrices, np.float64)
         height, width = images.shape[1:3]
         device = images.device
+
+        def on_device(values: npt.ArrayLike) -> Any:  # without waiting for what a GPU is still doing
+            return torch.from_numpy(np.asarray(values, np.float32)).to(device, non_blocking=device.type == "cuda")
+
         pixels = images.permute(0, 3, 1, 2).to(torch.float32)
         flips = [_as_flip(matrix, height, width) for matrix in matrices.tolist()]
         if None in flips:
-            theta = torch.from_numpy(_normalised(matrices, height, width)).to(device, torch.float32)
+            theta = on_device(_normalised(matrices, height, width))
             along_x, along_y, shift = theta[:, None, None].unbind(-1)
             x, y = (torch.arange(1 - n, n, 2, dtype=torch.float32, device=device) / n for n in (width, height))
             # not affine_grid: autocast rounds its matrix product to 16 bits, and a GPU that may use TF32 to 19
             grid = along_x * x[:, None] + along_y * y[:, None, None] + shift
-            fill = torch.tensor(self.fill, dtype=torch.float32, device=device).view(-1, 1, 1)
+            fill = on_device(self.fill).view(-1, 1, 1)
             pixels = torch.nn.functional.grid_sample(pixels - fill, grid, align_corners=False).add_(fill)
         elif any(flip != (False, False) for flip in flips):
             for axis, chosen in ((3, [flip[0] for flip in flips if flip]), (2, [flip[1] for flip in flips if flip])):
                 mask = torch.tensor(chosen, device=device).view(-1, 1, 1, 1)
                 pixels = torch.where(mask, pixels.flip(axis), pixels)
-        scale, offset = (torch.from_numpy(value).to(device).view(-1, 1, 1) for value in self._normalisation())
+        scale, offset = (on_device(values).view(-1, 1, 1) for values in self._normalisation())
         return pixels.contiguous().mul_(scale).add_(offset)
 
     def _normalisation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

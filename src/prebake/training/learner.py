@@ -149,14 +149,12 @@ class Learner(lightning.LightningModule):
         )
 
     def transfer_batch_to_device(
-        self,
-        batch: tuple[Tensor, ...],
-        device: torch.device,
-        dataloader_idx: int,  # noqa: ARG002
+        self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
     ) -> tuple[Tensor, ...]:
-        """Move images and labels; the matrices of the augmentation stay where they are needed, on the CPU."""
+        """Move images and labels, as Lightning does; the matrices of the augmentation are needed on the CPU."""
         images, labels, *matrices = batch
-        return images.to(device), labels.to(device), *matrices
+        moved: tuple[Tensor, ...] = super().transfer_batch_to_device((images, labels), device, dataloader_idx)
+        return *moved, *matrices
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Augment and normalise on the device what the loader left as uint8."""
