@@ -64,7 +64,7 @@ def test_an_unknown_preset_is_refused_and_the_nearest_is_named() -> None:
         ("lr", float("nan")),
         ("lr", "fast"),
         ("weight_decay", -1e-9),
-        ("warmup", 15),
+        ("warmup", 15.5),
         ("gamma", 1.5),
         ("ema", 1),
         ("dropout", 1.0),

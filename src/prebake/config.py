@@ -143,7 +143,7 @@ class TrainConfig:
             self._require(name, "0 or more", ok=0 <= getattr(self, name) < float("inf"))
         self._require("lr", "more than 0", ok=0 < self.lr < float("inf"))
         self._require("gamma", "more than 0, at most 1", ok=0 < self.gamma <= 1)
-        self._require("warmup", f"less than epochs ({self.epochs})", ok=self.warmup < self.epochs)
+        self._require("warmup", f"at most epochs ({self.epochs})", ok=self.warmup <= self.epochs)
         for name in ("ema", "dropout"):
             self._require(name, "0 or more, less than 1", ok=0 <= getattr(self, name) < 1)
         self._require("rotation", "0 to 180 degrees", ok=0 <= self.rotation <= 180)
