@@ -181,6 +181,12 @@ def test_the_warm_up_rises_in_a_line_and_ends_at_the_highest_rate() -> None:
     assert all(now < before for before, now in itertools.pairwise(rates[10:]))
 
 
+def test_a_single_epoch_of_the_default_preset_is_all_warm_up() -> None:
+    config = TrainConfig(epochs=1)
+    rates = [learning_rate(config, step, 5) for step in range(5)]
+    np.testing.assert_allclose(rates, config.lr * np.arange(1, 6) / 5)
+
+
 # what it is told
 
 
@@ -466,60 +472,6 @@ def test_a_signal_ends_soon_keeps_the_epoch_so_far_and_says_how_to_go_on(
     require_equal(run, whole)
 
 
-# several processes
-
-RANKS = """
-import os, sys
-sys.path[:0] = {path!r}
-from prebake.training import fit
-from training_helpers import tiny
-run = fit({pack!r}, sys.argv[1], tiny(accelerator="cpu", devices="2", strategy="ddp"))
-if os.environ.get("LOCAL_RANK", "0") != "0":
-    assert run.complete
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_run(packs: list[Path], tmp_path: Path) -> None:
-    path = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parent)]
-    script = tmp_path / "ranks.py"
-    script.write_text(RANKS.format(path=path, pack=str(packs[0])))
-    done = subprocess.run(
-        [sys.executable, script, tmp_path / "run"], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    run = Run(tmp_path / "run")
-    assert run.info["device"] == "2 x cpu"
-    assert len(run.validation()) == 8
-    assert run.best()["val_loss"] == pytest.approx(((run.validation()["raw"] - run.validation()["label"]) ** 2).mean())
-
-
-def test_a_batch_that_the_devices_cannot_share_is_refused(packs: list[Path]) -> None:
-    from prebake.training.learner import Learner
-
-    class Two:
-        world_size, global_rank = 2, 0
-
-    config = tiny(batch_size=7, normalize="imagenet")
-    data = gather(packs, config)
-    model = torch.nn.Linear(1, 1)
-    learner = Learner(model, config, data, augmentation(data, config, None))  # type: ignore[arg-type]
-    learner.trainer = Two()  # type: ignore[assignment]
-    with pytest.raises(OptionError, match="multiple of 2"):
-        learner.train_dataloader()
-
-
 def test_the_run_file_is_strict_json(whole: Run) -> None:
     json.loads((whole.path / "run.json").read_text(), parse_constant=pytest.fail)
     assert whole.info["input"]["size"] == SIZE
-
-
-def test_only_images_and_labels_go_to_the_device(packs: list[Path]) -> None:
-    from prebake.training.learner import Learner
-
-    config = tiny(normalize="imagenet")
-    data = gather(packs, config)
-    learner = Learner(torch.nn.Linear(1, 1), config, data, augmentation(data, config, None))  # type: ignore[arg-type]
-    batch = (torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8), torch.zeros(2), torch.zeros(2, 2, 3))
-    moved = learner.transfer_batch_to_device(batch, torch.device("meta"), 0)
-    assert [tensor.device.type for tensor in moved] == ["meta", "meta", "cpu"]

@@ -75,7 +75,7 @@ def fit(
     config, folder = config or TrainConfig(), Path(run)
     data = gather([packs] if isinstance(packs, Pack | str | os.PathLike) else packs, config)
     writer = RunWriter(folder)
-    with alone(folder), _settings(config), hushed():
+    with alone(folder, config.nodes), _settings(config), hushed():
         done = check_folder(folder, config, data)
         if done is None:
             _train(writer, config, data)
@@ -110,7 +110,7 @@ def _train(writer: RunWriter, config: TrainConfig, data: Data) -> None:
 
 
 def _trainer(writer: RunWriter, config: TrainConfig, callbacks: list[Callback]) -> lightning.Trainer:
-    on_cuda = config.accelerator in ("gpu", "cuda") or (config.accelerator == "auto" and torch.cuda.is_available())
+    on_cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     precision = config.precision if config.precision != "auto" else "16-mixed" if on_cuda else "32-true"
     on_terminal = sys.stdout.isatty()
     try:

@@ -47,9 +47,12 @@ def first_process() -> bool:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a run folder for a block; the lock ends with the process, however it ends."""
-    if not first_process():
+def alone(folder: Path, nodes: int) -> Iterator[None]:
+    """Keep other trainings out of a run folder for a block; the lock ends with the process, however it ends.
+
+    Of several machines that were not started by a launcher only ``NODE_RANK`` tells, so early, which is the first.
+    """
+    if not first_process() or (nodes > 1 and os.environ.get("NODE_RANK", "0") != "0"):
         yield
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -125,6 +125,13 @@ class Learner(lightning.LightningModule):
 
     def val_dataloader(self) -> Batches:
         """Return this rank's share of the validation rows, in order and never augmented."""
+        if len(self.data.val) < self.trainer.world_size:
+            raise OptionError(
+                "there are fewer validation photographs than devices",
+                expected=f"at least {self.trainer.world_size}",
+                got=len(self.data.val),
+                do="use fewer --devices, or a larger --val-fraction",
+            )
         rows = self.data.val[self.trainer.global_rank :: self.trainer.world_size]
         return Batches(self._loader(rows, augment=Augment.none(self.augment.mean, self.augment.std)))
 
@@ -260,8 +267,8 @@ class Learner(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Add the row of this epoch to the history, and see whether it is the best."""
         self._count_losses()
-        sums = torch.tensor([self._loss_sum, self._seen], dtype=torch.float64, device=self.device)
-        loss_sum, seen = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        sums = _gathered(np.array([self._loss_sum, self._seen]), self.trainer.world_size)
+        loss_sum, seen = np.sum(sums, axis=0).tolist()
         train_loss = loss_sum / seen
         if not math.isfinite(train_loss):
             raise _diverged(self.current_epoch + 1)
