@@ -201,6 +201,16 @@ def test_a_run_without_a_recipe_cannot_bake_photographs(photographs, tmp_path):
         predict(run, tmp_path / "photographs.h5")
 
 
+def test_every_run_without_a_recipe_must_have_seen_images_of_the_packs_size(tmp_path):
+    pack = Path(__file__).parent / "golden" / "pack_kernel2019.h5"
+    inputs = {"mean": [0.4, 0.3, 0.2], "std": [0.2, 0.3, 0.4], "fill": [0, 0, 0]}
+    fitting = write_run(tmp_path / "a", seed=1, recipe=None, input={"size": 24, **inputs})
+    other = write_run(tmp_path / "b", seed=1, recipe=None, input={"size": 32, **inputs})
+    assert len(predict(fitting, pack)) == 4
+    with pytest.raises(RecipeMismatch, match="32x32x3"):
+        predict([fitting, other], pack)
+
+
 def test_a_run_that_has_not_ended_is_refused(photographs, tmp_path):
     with pytest.raises(RunError, match="not ended"):
         predict(write_run(tmp_path / "run", seed=1, state="training"), photographs)

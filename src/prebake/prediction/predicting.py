@@ -55,7 +55,8 @@ def predict(
     """Predict a grade for every photograph of a source.
 
     The networks run in 32-bit floating point, in evaluation mode. What a photograph gets does not depend on what else
-    is in its batch or whether it comes from a folder or a pack, within 1e-4 of a grade (the order of sums differs).
+    is in its batch or whether it comes from a folder or a pack, within 1e-4 of a grade on a CPU (the order of sums
+    differs). A GPU that convolves in TF32, as torch lets it by default, rounds more coarsely.
 
     Parameters
     ----------
@@ -103,7 +104,8 @@ def predict(
     with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "prebake-predict") as pool:
         if isinstance(source, Pack) or _is_pack(source):
             pack = source if isinstance(source, Pack) else open_pack(source)
-            _require_fits(pack, recipe, opened[0])
+            for run in opened:
+                _require_fits(pack, recipe, run)
             total, batches, left_out = len(pack), pack_batches(pack, batch_size, pool), pack.failures
         else:
             needed = _needed(recipe, opened[0])
