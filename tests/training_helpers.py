@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import safetensors.torch
+import torch
 
 from prebake.config import TrainConfig
 from prebake.recipe import Recipe
 from prebake.store import Header, PackWriter, Row
+
+if TYPE_CHECKING:
+    from prebake.runs import Run
 
 SIZE = 32
 
@@ -37,3 +42,19 @@ def tiny(**changes: Any) -> TrainConfig:
     """Return a configuration that trains in about a second and has everything random in it."""
     base = {"model": "test_efficientnet", "weights": "none", "epochs": 2, "batch_size": 8, "threads": 1}
     return TrainConfig(**{**base, "warmup": 0.5, "lr": 3e-3, "dropout": 0.2, "val_fraction": 0.2, **changes})
+
+
+def weights(run: Run, name: str = "best") -> dict[str, torch.Tensor]:
+    """Return the tensors of a run."""
+    return safetensors.torch.load_file(run.path / f"{name}.safetensors")
+
+
+def require_equal(one: Run, other: Run) -> None:
+    """All numbers are the same to the last bit."""
+    for name in ("best", "last"):
+        mine, theirs = weights(one, name), weights(other, name)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(tensor, theirs[key]) for key, tensor in mine.items()), name
+    assert one.metrics().drop(columns="seconds").equals(other.metrics().drop(columns="seconds"))
+    for name in ("validation.csv", "split.csv", "config.json"):
+        assert (one.path / name).read_bytes() == (other.path / name).read_bytes(), name
