@@ -23,7 +23,7 @@ def info(**changes: Any) -> dict[str, Any]:
         "state": "complete",
         "model": "efficientnet_b0",
         "packs": [],
-        "input": {"size": 8},
+        "input": {"size": 8, "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1], "fill": [0, 0, 0]},
         "thresholds": [0.5, 1.5, 2.5, 3.5],
         "versions": {"prebake": "0.1.0"},
         "best_epoch": 2,
@@ -115,6 +115,23 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_run_json_is_an_error_of_ours(folder: Path, text: str) -> None:
     (folder / "run.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(RunError):
+        Run(folder)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input": {"mean": [0.5] * 3, "std": [1.0] * 3}},
+        {"input": {"size": 8, "mean": [0.5] * 3}},
+        {"input": {"size": 8, "mean": [0.5] * 3, "std": [1.0, 1.0, "1"]}},
+        {"input": {"size": 8, "mean": [0.5], "std": [1.0] * 3}},
+        {"thresholds": ["low", "high"]},
+        {"packs": ["pack.h5"]},
+    ],
+)
+def test_a_run_that_lacks_what_predicting_needs_is_refused(folder: Path, wrong: dict[str, Any]) -> None:
+    RunWriter(folder).write_info(info(**wrong))
+    with pytest.raises(RunError, match=next(iter(wrong))):
         Run(folder)
 
 

@@ -108,6 +108,13 @@ class Run:
                 raise RunError(f"{self.path / INFO} lacks {name!r}, or it is of the wrong kind", got=info.get(name))
         if info["state"] not in _STATES:
             raise RunError(f"{self.path / INFO} has an unknown state", expected=_STATES, got=info["state"])
+        given = info["input"]
+        if not (
+            isinstance(given.get("size"), int) and _numbers(given.get("mean"), 3) and _numbers(given.get("std"), 3)
+        ):
+            raise RunError(f"{self.path / INFO}: 'input' needs size, mean and std of three channels", got=given)
+        if not _numbers(info["thresholds"]) or not all(isinstance(pack, dict) for pack in info["packs"]):
+            raise RunError(f"{self.path / INFO}: 'thresholds' must be numbers, and 'packs' objects")
         self.info: dict[str, Any] = info
 
     def __repr__(self) -> str:
@@ -240,6 +247,12 @@ def _missing(path: Path) -> dict[str, list[str]]:
     with path.open(encoding="utf-8") as file:
         header = file.readline().strip().split(",")
     return {column: [""] for column in header if column not in _TEXT_COLUMNS}
+
+
+def _numbers(value: object, count: int | None = None) -> bool:
+    return (
+        isinstance(value, list) and count in (None, len(value)) and all(type(entry) in (int, float) for entry in value)
+    )
 
 
 def _maker(info: Mapping[str, Any]) -> str:
