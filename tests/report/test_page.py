@@ -16,6 +16,7 @@ from prebake.config import TrainConfig
 from prebake.errors import RunError
 from prebake.metrics import grade, kappa_interval, quadratic_weighted_kappa
 from prebake.report import write_report
+from prebake.runs import RunWriter
 from report_helpers import THRESHOLDS, make_run
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u202e=cmd'
@@ -200,6 +201,18 @@ def test_raw_values_that_are_no_numbers_are_said(tmp_path):
 def test_one_epoch_is_drawn(tmp_path):
     config = TrainConfig.preset("kernel", epochs=1)
     assert "1 of 1 epoch in" in page_of(make_run(tmp_path / "run", epochs=1, config=config)).text
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (1, "1 photograph without a label takes no part."),
+        (1200, "1,200 photographs without a label take no part."),
+    ],
+)
+def test_photographs_without_a_label_are_counted(run, count, words):
+    RunWriter(run.path).write_info({**run.info, "n_unlabelled": count})
+    assert words in page_of(run.path).text
 
 
 def test_packs_without_a_recipe_are_said(run):

@@ -86,8 +86,9 @@ def data(run: Run) -> dict[str, Any]:
     labels = counts_by_label(split) if split is not None else []
     size = run.info["input"]["size"]
     summary = f"Baked once to {size} \N{MULTIPLICATION SIGN} {size} pixels, then split by label."
-    if run.info.get("n_unlabelled"):
-        summary += f" {run.info['n_unlabelled']:,} photographs without a label take no part."
+    if left := run.info.get("n_unlabelled"):
+        summary += f" {left:,} photographs" if left > 1 else " 1 photograph"
+        summary += f" without a label take{'s' * (left == 1)} no part."
     if run.info.get("n_test"):
         summary += f" {run.info['n_test']:,} photographs of the published test set were kept out."
     return {
