@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 
@@ -251,16 +250,6 @@ def test_the_kernel_flips_sideways_and_turns_by_up_to_120_degrees():
     augment = Augment.kernel((128, 128, 128), MEAN, STD)
     assert (augment.horizontal_flip, augment.vertical_flip, augment.rotation) == (True, False, 120.0)
     assert Augment.full((0, 0, 0), MEAN, STD) == Augment(mean=MEAN, std=STD)
-
-
-def test_a_dictionary_goes_through_json_and_back():
-    augment = Augment(zoom=(0.9, 1.1), shear=3, fill=(1, 2, 3), mean=MEAN, std=STD)
-    assert Augment.from_dict(json.loads(json.dumps(augment.to_dict()))) == augment
-
-
-def test_an_unknown_name_is_refused_and_the_nearest_is_told():
-    with pytest.raises(OptionError, match="'rotation'"):
-        Augment.from_dict({"rotaton": 10})
 
 
 @pytest.mark.parametrize(

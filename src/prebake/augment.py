@@ -12,11 +12,10 @@ matrices that only flip (or do nothing) are not interpolated at all and agree ex
 
 from __future__ import annotations
 
-import difflib
 import math
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -155,20 +154,6 @@ class Augment:
     def full(cls, fill: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> Augment:
         """Return both flips and rotation by any angle: a fundus photograph has no direction that matters."""
         return cls(fill=tuple(fill), mean=tuple(mean), std=tuple(std))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Augment:
-        """Build from what :meth:`to_dict` gave; unknown names are refused and the nearest known one is told."""
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-                raise OptionError(f"augmentation: unknown name {name!r}", do=f"did you mean {near[0]!r}?")
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values that JSON can hold."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def parameters(self, seed: int, epoch: int, rows: npt.ArrayLike, shape: Sequence[int]) -> npt.NDArray[np.float64]:
         """Draw the affine map of each row.

@@ -91,8 +91,8 @@ def trained(run: Run) -> str:
     """Sum up a finished run: its best epoch and what can be done with it."""
     best = run.best()
     return (
-        f"{run.path}: best of {len(run.metrics())} epochs is epoch {best['epoch']:.0f}, validation loss "
-        f"{best['val_loss']:.4f}, kappa {best['val_kappa']:.3f}\n"
+        f"{run.path}: best epoch {best['epoch']:.0f} of {len(run.metrics())}, validation loss {best['val_loss']:.4f}, "
+        f"kappa {best['val_kappa']:.3f}\n"
         f"next: prebake report {run.path}    prebake predict {run.path} PHOTOGRAPHS -o predictions.csv"
     )
 
