@@ -213,8 +213,8 @@ def train(
 ) -> None:
     """Train a model on one or several packs; everything it produces goes into one run folder.
 
-    Interrupted, the same command goes on where it was and ends with the same numbers (to the last bit on one CPU). Every
-    option below replaces one value of the preset.
+    Interrupted, the same command goes on where it was and ends with the same numbers (to the last bit on one CPU).
+    Every option below replaces one value of the preset.
 
     Parameters
     ----------
