@@ -27,7 +27,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "gamma": 0.1,
         "warmup": 0.0,
         "ema": 0.0,
-        "clip": 0.0,
         "drop_last": False,
         "flips": "horizontal",
         "rotation": 120.0,
@@ -93,7 +92,7 @@ class TrainConfig:
     ema: float = _help(
         0.99, "decay per step of the moving average of the weights that is validated and kept; 0 for none"
     )
-    clip: float = _help(1.0, "largest norm of the gradient, against rare bad batches; 0 for no limit")
+    clip: float = _help(0.0, "largest norm of the gradient; 0 for no limit: with mse a limit of 1 cost accuracy")
     dropout: float = _help(0.0, "share of features dropped before the output")
     flips: Literal["none", "horizontal", "both"] = _help(
         "both", "random mirroring; both, because a fundus photograph has no fixed side up or left (two eyes)"
