@@ -76,7 +76,7 @@ def _command(usage: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
 app = App(
     name="prebake",
-    help="Preprocess photographs once into one HDF5 file; train and predict from it at the speed of the hardware.",
+    help="Preprocess photographs once into one HDF5 file; train, predict and report from it.",
     help_epilogue=EXAMPLES,
     help_format="markdown",
     version=__version__,

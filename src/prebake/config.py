@@ -92,7 +92,7 @@ class TrainConfig:
     ema: float = _help(
         0.99, "decay per step of the moving average of the weights that is validated and kept; 0 for none"
     )
-    clip: float = _help(0.0, "largest norm of the gradient; 0 for no limit: with mse a limit of 1 cost accuracy")
+    clip: float = _help(0.0, "largest norm of the gradient; 0 for no limit (1 did not help in our trials)")
     dropout: float = _help(0.0, "share of features dropped before the output")
     flips: Literal["none", "horizontal", "both"] = _help(
         "both", "random mirroring; both, because a fundus photograph has no fixed side up or left (two eyes)"
