@@ -235,6 +235,30 @@ def test_an_interrupt_ends_quickly_and_says_how_to_go_on(tmp_path, number):
         assert "0 of 30 photographs are done; run the same command again" in errors
 
 
+def test_an_interrupt_ends_the_pool_before_anything_cancels_what_its_own_thread_looks_after(tmp_path, monkeypatch):
+    cancelled: list[bool] = []
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *arguments, **options):
+            future = super().submit(*arguments, **options)
+            self.made = [*getattr(self, "made", []), future]
+            return future
+
+        def kill(self):
+            cancelled.extend(future.cancelled() for future in self.made)
+            self.shutdown(cancel_futures=True)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "LocalPool", lambda _workers: Pool(1))
+    monkeypatch.setattr(run._Driver, "_add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pack(photographs(tmp_path / "photos", range(30)), tmp_path / "out.h5", recipe=recipe(slowly), workers=2)
+    assert len(cancelled) > 2
+    assert not any(cancelled)
+
+
 def test_a_script_without_a_main_guard_packs_without_running_twice(tmp_path):
     source = photographs(tmp_path / "photos", range(6))
     output, errors = start(tmp_path, source, "shrink").communicate(timeout=60)

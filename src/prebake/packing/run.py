@@ -90,8 +90,13 @@ class _Driver:
 
     def attempt(self, tasks: Sequence[Task], executor: Executor | None) -> list[Task]:
         """Run the parts; return those that were lost with a worker."""
+        futures: dict[Future[Receipt], Task] = {}
         if executor is not None:
-            return self._run(tasks, executor)
+            try:
+                return self._run(tasks, executor, futures)
+            finally:
+                for future in futures:  # the executor stays open, and is not to bake what nobody waits for
+                    future.cancel()
         try:
             pool = LocalPool(min(self.workers, len(tasks)))
         except (OSError, NotImplementedError) as error:
@@ -99,38 +104,34 @@ class _Driver:
                 "worker processes cannot be started here", got=error, do="see whether /dev/shm is there"
             ) from error
         try:
-            lost = self._run(tasks, pool)
+            lost = self._run(tasks, pool, futures)
         except BaseException:
-            pool.kill()
+            pool.kill()  # ends its futures too; where they were cancelled before, its own thread would fail over them
             raise
         pool.shutdown()
         return lost
 
-    def _run(self, tasks: Sequence[Task], executor: Executor) -> list[Task]:
-        futures: dict[Future[Receipt], Task] = {}
+    def _run(self, tasks: Sequence[Task], executor: Executor, futures: dict[Future[Receipt], Task]) -> list[Task]:
+        """Run the parts; ``futures`` always holds those that are under way."""
         lost: list[Task] = []
         answers: queue.SimpleQueue[Future[Receipt]] = queue.SimpleQueue()
-        try:
-            for task in tasks:
-                if (future := self._submit(task, executor)) is None:
-                    lost.append(task)
-                    continue
-                futures[future] = task
-                future.add_done_callback(answers.put)
-            while futures:
-                try:
-                    future = answers.get(timeout=POLL_SECONDS)
-                except queue.Empty:
-                    self._count()
-                    continue
-                task = futures.pop(future)
-                if (receipt := self._receipt(future)) is None:
-                    lost.append(task)
-                else:
-                    self._add(task, receipt)
-        finally:
-            for future in futures:
-                future.cancel()
+        for task in tasks:
+            if (future := self._submit(task, executor)) is None:
+                lost.append(task)
+                continue
+            futures[future] = task
+            future.add_done_callback(answers.put)
+        while futures:
+            try:
+                future = answers.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                self._count()
+                continue
+            task = futures.pop(future)
+            if (receipt := self._receipt(future)) is None:
+                lost.append(task)
+            else:
+                self._add(task, receipt)
         return lost
 
     def _submit(self, task: Task, executor: Executor) -> Future[Receipt] | None:
