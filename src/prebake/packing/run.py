@@ -7,6 +7,7 @@ its own: what kills that too becomes a failure, the others are done. Then all go
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import shutil
@@ -122,9 +123,10 @@ class _Driver:
             futures[future] = task
             future.add_done_callback(answers.put)
         while futures:
-            try:
+            future = None
+            with contextlib.suppress(queue.Empty):
                 future = answers.get(timeout=POLL_SECONDS)
-            except queue.Empty:
+            if future is None:  # outside any handler, so that an interrupt here is one error, not two
                 self._count()
                 continue
             task = futures.pop(future)
