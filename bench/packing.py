@@ -15,9 +15,9 @@ from pathlib import Path
 
 import cv2
 import h5py
-import published
 
 import prebake
+from prebake.bench import published
 
 KINDS = {".jpg", ".jpeg", ".png"}
 
