@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prebake.errors import OptionError
+from prebake.packing.codec_choice import CodecChoice, CodecFacts, choose_codec
 from prebake.packing.folder import WorkFolder
 from prebake.packing.job import Job
 from prebake.packing.options import PackOptions, PathLike
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from prebake.recipe import Recipe
 
-__all__ = ["PackOptions", "pack"]
+__all__ = ["CodecChoice", "CodecFacts", "PackOptions", "choose_codec", "pack"]
 
 
 def pack(  # noqa: PLR0913 - one keyword for each option of the command line
