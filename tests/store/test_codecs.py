@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numcodecs import zstd
 
 from prebake.errors import OptionError
-from prebake.store.codecs import CODECS, choose_codec, codec_named
+from prebake.store.codecs import CODECS, codec_named
 from store.packs import images
 
 codecs = pytest.mark.parametrize("codec", CODECS)
@@ -78,11 +78,3 @@ def test_the_stated_zstd_size_is_read_in_all_its_widths(size: int) -> None:
 def test_an_unknown_codec_is_refused() -> None:
     with pytest.raises(OptionError, match="unknown codec"):
         codec_named("lzma")
-
-
-def test_raw_is_chosen_where_the_pixels_fit_well_into_memory() -> None:
-    assert choose_codec(3_000, 9_000)[0] == "raw"
-    assert choose_codec(3_001, 9_000)[0] == "zstd"
-    codec, why = choose_codec(1)
-    assert codec == "raw"
-    assert "memory" in why

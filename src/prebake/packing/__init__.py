@@ -46,8 +46,8 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
 
     Killed or interrupted at any moment, the same call goes on where it was. Called again it bakes only what is new or
     has changed, and where that is nothing it writes nothing. The bytes of the pack depend on the sources and the
-    options (with ``codec="auto"`` also on the memory of the machine), not on the number of workers or on what happened
-    on the way. Under its final name a pack is complete and verified, or not there.
+    options (with ``codec="auto"`` also on what was chosen), not on the number of workers or on what happened on the
+    way. Under its final name a pack is complete and verified, or not there.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     size
         Side of the baked images in pixels; 256 without it, or what the recipe brings.
     codec
-        ``"raw"``, ``"zstd"``, ``"gzip"``, or ``"auto"``: raw where the images fit well into the memory of this machine,
-        else zstd.
+        ``"raw"``, ``"zstd"``, ``"gzip"``, or ``"auto"``: what the pack already has, else what :func:`choose_codec` says
+        of this machine and, where that matters, of a few of the photographs, which are baked first.
     labels
         The CSV with ids and labels, where it is not the one that lies with the photographs.
     layout
@@ -99,7 +99,7 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     prebake.errors.PackLocked
         Another process packs to the same target.
     prebake.errors.NoSpace
-        The disk will not hold the pack. Nothing has been written.
+        The disk will not hold the pack. The target is what it was.
     prebake.errors.PackFormatError
         The target exists and is no pack of ours; it is not overwritten.
     KeyboardInterrupt

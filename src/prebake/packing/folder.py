@@ -4,6 +4,7 @@ For the target ``OUT.h5`` it is ``.OUT.h5.prebake/``::
 
     lock            held (flock) while a process packs; the kernel lets go of it when that process dies
     known.json      id -> what was last seen of the source file, and its digest; only a cache, kept when all is done
+    codec.json      which codec was chosen for a pack that is under way, and why: whoever goes on stays with it
     parts/X.h5      the images of one finished part (a pack)
     parts/X.json    its receipt, written after it: where there is a receipt, the part is whole
     run-.../        one note for each part under way; a worker whose run folder is gone stops by itself
@@ -22,13 +23,14 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prebake.errors import NoSpace, PackError, PackLocked
-from prebake.files import digest, is_full, write_text
-from prebake.store import Pack
+from prebake.files import digest, is_full, write_json, write_text
+from prebake.packing.codec_choice import CodecChoice
+from prebake.store import CODECS, Pack
 
 if TYPE_CHECKING:
     from prebake.records import Sample
@@ -69,7 +71,7 @@ class Receipt:
     name
         File name of the part, without its ending: the digest of all that it was made from.
     made_by
-        Digest of what turned photographs into images: recipe, codec, format, versions.
+        Digest of what turned photographs into images: recipe, format, versions.
     outcomes
         One for each photograph.
     """
@@ -183,9 +185,23 @@ class WorkFolder:
         with contextlib.suppress(OSError):  # only a cache, and the pack is done
             write_text(self.path / "known.json", Receipt("known", "", tuple(outcomes.values())).to_json())
 
+    def choice(self, made_by: str) -> CodecChoice | None:
+        """Return the codec that was chosen for a pack that was begun the same way; ``None`` where none was."""
+        try:
+            value = json.loads((self.path / "codec.json").read_text(encoding="utf-8"))
+            how, choice = value.pop("made_by"), CodecChoice(**value)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return choice if how == made_by and choice.codec in CODECS else None
+
+    def keep_choice(self, choice: CodecChoice, made_by: str) -> None:
+        """Keep the choice of the codec until the pack is done."""
+        write_json(self.path / "codec.json", {"made_by": made_by, **asdict(choice)})
+
     def clear(self) -> None:
         """Remove all but what the next call can use when the target is in its place."""
         shutil.rmtree(self.parts, ignore_errors=True)
+        (self.path / "codec.json").unlink(missing_ok=True)
         self.stop_earlier_runs()
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prebake.errors import PackDamaged, PackFailures
 from prebake.files import check_space, sync_folder
+from prebake.packing.codec_choice import SHARE, CodecChoice, CodecFacts, choose_codec
 from prebake.packing.plan import Plan, made_by, open_target, parts_of
+from prebake.packing.probe import machine_memory, measured, spread
 from prebake.packing.run import run_tasks
 from prebake.packing.worker import Task
 from prebake.progress import Progress, progress
-from prebake.store import Header, Pack, choose_codec, merge_packs
+from prebake.store import CODECS, Header, Pack, merge_packs
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 LOG = logging.getLogger(__name__)
-COMPRESSED = 0.75  # share of the raw size to reckon with; baked fundus photographs take 0.57 (zstd) and 0.61 (gzip)
 ROW_BYTES = 1000  # the columns of one image, generously
 
 
@@ -50,10 +54,9 @@ class Job:
         self, target: Path, work: WorkFolder, options: PackOptions, recipe: Recipe, samples: Sequence[Sample]
     ) -> None:
         self.target, self.work, self.options = target, work, options
-        codec, extra = options.codec, {}
-        if codec == "auto":
-            codec, extra["codec_reason"] = choose_codec(len(samples) * recipe.size**2 * 3)
-        self.header = Header(recipe.to_json(), recipe.digest, recipe.size, codec, extra)
+        codec = "zstd" if options.codec == "auto" else options.codec  # until it is chosen
+        self.share = 1 if codec == "raw" else SHARE
+        self.header = Header(recipe.to_json(), recipe.digest, recipe.size, codec)
         self.made_by = made_by(self.header)
         self.plan = Plan(samples)
 
@@ -62,9 +65,11 @@ class Job:
         before = open_target(self.target)
         try:
             self._recall(before)
+            if self.options.codec == "auto":
+                self._settle_codec(before, executor)
             forgotten: set[str] = set()
             while True:
-                self._bake(executor)
+                self._bake_missing(executor)
                 self._check_failures()
                 if before is not None and self.plan.is_what(before, self.target, self.header):
                     break
@@ -104,20 +109,59 @@ class Job:
             with self._bar("comparing", len(doubtful)) as bar:
                 self.plan.compare(doubtful, self.target, bar)
 
-    def _bake(self, executor: Executor | None) -> None:
-        missing = self.plan.missing()
-        if not missing:
+    def _settle_codec(self, before: Pack | None, executor: Executor | None) -> None:
+        """Stay with the codec of the pack that is there, or with what an interrupted run has chosen; else choose one.
+
+        So neither memory that has become less nor a disk that parts have filled makes anything be done again.
+        """
+        if before is not None and before.recipe_digest == self.header.recipe_digest and before.codec in CODECS:
+            choice = CodecChoice(before.codec, before.extra.get("codec_reason", "as the pack was before"), SHARE)
+        elif (kept := self.work.choice(self.made_by)) is not None:
+            choice = kept
+        else:
+            choice = choose_codec(self._facts(executor))
+        self.header = replace(self.header, codec=choice.codec, extra={"codec_reason": choice.reason})
+        self.share = 1 if choice.codec == "raw" else choice.share
+        if missing := self.plan.missing():
+            self._check_space(len(self.plan.samples) + len(missing))
+            self.work.keep_choice(choice, self.made_by)
+
+    def _facts(self, executor: Executor | None) -> CodecFacts:
+        """Find out what the choice of the codec depends on; where that takes it, bake a few of the photographs."""
+        samples, plan = self.plan.samples, self.plan
+        pixels = len(samples) * self.header.size**2 * 3
+        facts = CodecFacts(pixels, machine_memory(), shutil.disk_usage(self.work.path).free)
+        if not facts.needs_measuring:
+            return facts
+        probe = spread(samples)
+        few = [sample for sample in probe if sample.id not in plan.outcomes]
+        with self._bar("sampling", len(few)) as bar:
+            self._bake(few, executor, bar)
+        images = []
+        for sample in probe:
+            if place := plan.places.get(sample.id):
+                with contextlib.suppress(PackDamaged):  # it is found again when parts are merged
+                    images.append(Pack(place.pack)[place.row])
+        return measured(facts, images, self.work.path)
+
+    def _bake_missing(self, executor: Executor | None) -> None:
+        total, missing = len(self.plan.samples), self.plan.missing()
+        if missing:
+            self._check_space(total + len(missing))
+            with self._bar("packing", total, total - len(missing)) as bar:
+                self._bake(missing, executor, bar)
+
+    def _bake(self, samples: Sequence[Sample], executor: Executor | None, bar: Progress) -> None:
+        if not samples:
             return
-        self._check_space(len(self.plan.samples) + len(missing))
         run, workers = str(self.work.begin_run()), self.options.processes
-        parts = parts_of(missing, workers)
-        tasks = [Task(part, self.header, self.made_by, str(self.work.parts), run) for part in parts]
-        total = len(self.plan.samples)
-        with self._bar("packing", total, total - len(missing)) as bar:
-            run_tasks(tasks, executor, workers, bar, lambda receipt: self.plan.add(receipt, self.work))
+        tasks = [
+            Task(part, self.header, self.made_by, str(self.work.parts), run) for part in parts_of(samples, workers)
+        ]
+        run_tasks(tasks, executor, workers, bar, lambda receipt: self.plan.add(receipt, self.work))
 
     def _check_space(self, images: int) -> None:
-        image = self.header.size**2 * 3 * (1 if self.header.codec == "raw" else COMPRESSED) + ROW_BYTES
+        image = self.header.size**2 * 3 * self.share + ROW_BYTES
         check_space(self.work.path, int(images * image))
 
     def _check_failures(self) -> None:

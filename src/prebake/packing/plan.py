@@ -198,8 +198,11 @@ def _places(receipt: Receipt, work: WorkFolder) -> Iterator[tuple[Outcome, Place
 
 
 def made_by(header: Header) -> str:
-    """Return a digest of what turns photographs into images: parts that were made otherwise are not used."""
-    how = (header.recipe_json, str(header.size), header.codec, str(FORMAT_VERSION), __version__, cv2.__version__)
+    """Return a digest of what turns photographs into images: parts that were made otherwise are not used.
+
+    The codec is not of that: where it is another, images are decoded and encoded again when parts are merged.
+    """
+    how = (header.recipe_json, str(header.size), str(FORMAT_VERSION), __version__, cv2.__version__)
     return digest("\n".join(how).encode())
 
 

@@ -1,6 +1,6 @@
 """Packs on disk: one standard HDF5 file, written in order, read without HDF5 in the way."""
 
-from prebake.store.codecs import CODECS, choose_codec
+from prebake.store.codecs import CODECS, codec_named
 from prebake.store.layout import FORMAT_VERSION, Header, Row
 from prebake.store.merge import merge_packs
 from prebake.store.reader import Pack, open_pack, verify_pack
@@ -14,7 +14,7 @@ __all__ = [
     "Pack",
     "PackWriter",
     "Row",
-    "choose_codec",
+    "codec_named",
     "merge_packs",
     "open_pack",
     "summary",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -13,9 +11,8 @@ from numcodecs import zstd
 from numpy.typing import NDArray
 
 from prebake.errors import OptionError
-from prebake.files import human_bytes
 
-__all__ = ["CODECS", "Codec", "Gzip", "Raw", "Zstd", "choose_codec", "codec_named"]
+__all__ = ["CODECS", "Codec", "Gzip", "Raw", "Zstd", "codec_named"]
 
 CODECS = ("raw", "zstd", "gzip")
 
@@ -139,46 +136,6 @@ def codec_named(name: str) -> Codec:
         return _BY_NAME[name]
     except KeyError:
         raise OptionError("unknown codec", expected=", ".join(CODECS), got=repr(name)) from None
-
-
-def choose_codec(total_bytes: int, memory: int | None = None) -> tuple[str, str]:
-    """Return the codec for a pack and a sentence that says why.
-
-    Parameters
-    ----------
-    total_bytes
-        Bytes of all images as they come out of the recipe.
-    memory
-        Bytes of memory to reckon with; by default what this machine, or the container, has.
-
-    Returns
-    -------
-    codec, why
-        ``"raw"`` where the pixels take at most a third of the memory (they then stay in the page cache while a model
-        trains beside them, and reading is a copy), else ``"zstd"``.
-
-    Examples
-    --------
-    >>> choose_codec(590_000_000, memory=16_000_000_000)
-    ('raw', '590.0 MB of pixels fit well into 16.0 GB of memory')
-    >>> choose_codec(59_000_000_000, memory=16_000_000_000)[0]
-    'zstd'
-    """
-    memory = _memory() if memory is None else memory
-    sizes = f"{human_bytes(total_bytes)} of pixels"
-    if total_bytes * 3 <= memory:
-        return "raw", f"{sizes} fit well into {human_bytes(memory)} of memory"
-    return "zstd", f"{sizes} do not fit well into {human_bytes(memory)} of memory"
-
-
-def _memory() -> int:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            memory = min(memory, int(Path(limit).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # no such limit, or the word "max"
-            continue
-    return memory
 
 
 def _zstd_content_size(data: Pixels) -> int | None:
