@@ -186,6 +186,17 @@ def test_corners_that_come_from_outside_have_exactly_the_fill_colour():
             np.testing.assert_allclose(out[:, y, x], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_fill_is_that_of_the_augmentation_whatever_was_warped_before():
+    image, matrix = photograph(shape=(32, 32, 3)), Augment().parameters(0, 0, [1], (32, 32))[0]
+    matrix[:, :2] *= 4  # shrinks, so that much comes from far outside
+    matrix[:, 2] = 15.5 - matrix[:, :2] @ (15.5, 15.5)
+    for fill in ((0, 0, 0), (200, 100, 50), (0, 0, 0)):
+        out = applied(Augment(fill=fill), image, matrix)
+        np.testing.assert_allclose(out[:, 0, 0] * 255, fill, atol=1e-4)
+        expected = interpolated(image, matrix, fill).transpose(2, 0, 1)
+        assert np.abs(out * 255 - expected).max() < 0.05
+
+
 def test_the_result_is_the_same_in_channels_last_memory():
     augment, image = Augment(mean=MEAN, std=STD), photograph(shape=(40, 40, 3))
     for matrix in (*augment.parameters(0, 0, range(3), image.shape), np.eye(2, 3)):

@@ -214,7 +214,9 @@ class Augment:
             lines += np.tile(offset, image.shape[1])
             return
         # separating the channels first, by OpenCV, is several times faster than a transposed copy
-        planes = cv2.split(pixels) if flip is not None else cv2.split(pixels, [*out, _buffers(image.shape).spare])
+        planes = (
+            cv2.split(pixels) if flip is not None else cv2.split(pixels, [*out, _buffers(image.shape, self.fill).spare])
+        )
         for plane, target, s, b in zip(planes, out, scale, offset, strict=False):
             np.multiply(plane, s, out=target)
             np.add(target, b, out=target)
@@ -296,22 +298,29 @@ def _flip(image: npt.NDArray[np.uint8], flip: tuple[bool, bool]) -> npt.NDArray[
 
 
 class _Buffers:
-    """What one thread warps with: images of one shape, of four channels where there are three."""
+    """What one thread warps with: images of one shape, of four channels where there are three.
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    The source lies in a frame of the fill colour, wide enough for any rotation: where OpenCV's kernel does not leave
+    the image, it is a third faster.
+    """
+
+    def __init__(self, shape: tuple[int, ...], fill: tuple[int, ...]) -> None:
         height, width, channels = shape
-        self.shape = shape
-        wide = (height, width, 4 if channels == 3 else channels)
-        self.bytes = np.empty(wide, np.uint8)
-        self.source = np.empty(wide, np.float32)
-        self.target = np.empty(wide, np.float32)
+        self.shape, self.fill = shape, fill
+        self.frame = math.ceil((math.hypot(height, width) - min(height, width)) / 2) + 2
+        wide = 4 if channels == 3 else channels
+        self.bytes = np.empty((height, width, wide), np.uint8)
+        self.framed = np.empty((height + 2 * self.frame, width + 2 * self.frame, wide), np.float32)
+        self.framed[:] = (*fill, *(0,) * (wide - channels))
+        self.source = self.framed[self.frame : -self.frame, self.frame : -self.frame]
+        self.target = np.empty((height, width, wide), np.float32)
         self.spare = np.empty((height, width), np.float32)
 
 
-def _buffers(shape: tuple[int, ...]) -> _Buffers:
+def _buffers(shape: tuple[int, ...], fill: tuple[int, ...]) -> _Buffers:
     found: _Buffers | None = getattr(_local, "buffers", None)
-    if found is None or found.shape != shape:
-        found = _local.buffers = _Buffers(shape)
+    if found is None or found.shape != shape or found.fill != fill:
+        found = _local.buffers = _Buffers(shape, fill)
     return found
 
 
@@ -320,15 +329,16 @@ def _warp(image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64], fill: t
 
     OpenCV warps four channels in half the time that three take, and float32 as fast as uint8 but without rounding.
     """
-    buffers = _buffers(image.shape)
+    buffers = _buffers(image.shape, fill)
     if image.shape[2] == 3:
         cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=buffers.bytes)
         np.copyto(buffers.source, buffers.bytes)
     else:
         np.copyto(buffers.source, image)
+    matrix = matrix + np.array([[0, 0, buffers.frame]])
     size = (image.shape[1], image.shape[0])
     cv2.warpAffine(
-        buffers.source, matrix, size, dst=buffers.target, flags=_WARP, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
+        buffers.framed, matrix, size, dst=buffers.target, flags=_WARP, borderMode=cv2.BORDER_CONSTANT, borderValue=fill
     )
     return buffers.target
 
