@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prebake import fundus
+from prebake.fundus.average import _mirror_map
 
 RNG = np.random.default_rng(0)
 
@@ -48,6 +49,37 @@ def test_the_tolerance_crop_is_right_where_nearly_every_second_row_is_dark() -> 
     image[:, ::2] = 0
     crop, _ = fundus.tolerance_crop(image)
     np.testing.assert_array_equal(crop, published_crop(image, 7))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(1, 260), st.integers(1, 260)),
+    st.sampled_from([8, 16, 33, 64, 100]),
+    st.sampled_from([0.0, 0.02, 0.3, 0.9, 1.0]),
+)
+def test_crop_and_resize_in_one_equal_the_published_two(
+    seed: int, shape: tuple[int, int], size: int, dark: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    image[rng.random(shape[0]) < dark] = 0
+    image[:, rng.random(shape[1]) < dark] = rng.integers(0, 9)
+    expected = published_crop(image, 7)
+    result, offset, (width, height) = fundus.tolerance_crop_resized(image, 7, size)
+    np.testing.assert_array_equal(result, cv2.resize(expected, (size, size)))
+    assert (height, width) == expected.shape[:2]
+    assert offset == fundus.tolerance_crop(image)[1]
+
+
+@pytest.mark.parametrize("height", [1999, 2000, 2047, 2048, 2049, 4096, 20_000, 100_003])
+@pytest.mark.parametrize("size", [50, 256, 512, 1024])
+def test_crop_and_resize_in_one_equal_the_published_two_at_real_heights(height: int, size: int) -> None:
+    image = RNG.integers(8, 256, (height, 9, 3), dtype=np.uint8)
+    image[RNG.random(height) < 0.1] = 0
+    for picture in (image, image.transpose(1, 0, 2).copy()):
+        result, _, _ = fundus.tolerance_crop_resized(picture, 7, size)
+        np.testing.assert_array_equal(result, cv2.resize(published_crop(picture, 7), (size, size)))
 
 
 def test_the_offset_of_the_crop_is_that_of_the_longest_run() -> None:
@@ -142,6 +174,39 @@ def test_the_subtraction_is_grahams_formula() -> None:
     )  # OpenCV rounds the average of bytes, then it counts four times
     inside = fundus.subtract_average_inside(image, 5, None, (0, 0, 64, 64))
     assert np.abs(inside - expected).max() <= 1.5
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.one_of(st.floats(0.4, 45), st.sampled_from([10.0, 256 / 54, 20.0])),
+)
+def test_the_blur_is_opencvs_bit_for_bit(seed: int, shape: tuple[int, int], sigma: float) -> None:
+    rng = np.random.default_rng(seed)
+    low, high = sorted(rng.integers(0, 256, 2))
+    image = rng.integers(low, high + 1, (*shape, 3), dtype=np.uint8)
+    average = cv2.GaussianBlur(image, (0, 0), sigma)
+    np.testing.assert_array_equal(fundus.subtract_average(image, sigma), cv2.addWeighted(image, 4, average, -4, 128))
+
+
+@pytest.mark.parametrize("radius", [None, 58.0])
+@pytest.mark.parametrize("frame", [(0, 0, 128, 128), (0, 20, 128, 100), (3, 20, 121, 128)])
+def test_the_subtraction_inside_is_its_formula_in_plain_numpy(
+    radius: float | None, frame: tuple[int, int, int, int]
+) -> None:
+    image = RNG.integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    left, top, right, bottom = frame
+    full = np.pad(image[top:bottom, left:right], ((top, 128 - bottom), (left, 128 - right), (0, 0)), "reflect")
+    if radius is not None:
+        full = cv2.remap(full, *_mirror_map(128, radius), cv2.INTER_LINEAR)
+    exact = full.astype(np.float32)
+    average = cv2.GaussianBlur(exact, (31, 31), 5)
+    expected = np.full_like(image, 128)
+    expected[top:bottom, left:right] = np.clip(np.rint(4 * (exact - average) + 128), 0, 255)[top:bottom, left:right]
+    if radius is not None:
+        expected[~fundus.inside(128, radius)] = 128
+    np.testing.assert_array_equal(fundus.subtract_average_inside(image, 5, radius, frame), expected)
 
 
 def test_an_even_disc_gives_even_gray_without_a_halo() -> None:

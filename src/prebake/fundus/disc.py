@@ -41,11 +41,11 @@ def graham_radius(image: Image) -> float:
 def fit_disc(image: Image) -> Disc | None:
     """Fit a circle to the field of view: the bright disc on a dark background.
 
-    The photograph is reduced to at most 256 pixels. What is brighter than the darkest corner by 15 % of the way to the
-    middle's brightness belongs to the field of view. A circle goes through the outline of its largest connected part
-    by random sample consensus (Fischler and Bolles 1981, with fixed draws) and least squares on the inliers (Kasa
-    1976). The outline along the photograph's own edge does not count, so a disc clipped by it is fitted right;
-    notches and labels are outliers.
+    The photograph is halved until it has at most 384 pixels. What is brighter than the darkest corner by 15 % of the
+    way to the middle's brightness belongs to the field of view. A circle goes through the outline of its largest
+    connected part by random sample consensus (Fischler and Bolles 1981, with fixed draws) and least squares on the
+    inliers (Kasa 1976). The outline along the photograph's own edge does not count, so a disc clipped by it is fitted
+    right; notches and labels are outliers.
 
     Parameters
     ----------
@@ -65,10 +65,9 @@ def fit_disc(image: Image) -> Disc | None:
     >>> round(disc.x), round(disc.y), 119 < disc.radius < 122
     (210, 150, True)
     """
-    height, width = image.shape[:2]
-    factor = max(1.0, max(height, width) / 256)
-    small = resize(image, max(1, round(width / factor)), max(1, round(height / factor)))
-    value = cv2.medianBlur(small.max(axis=2), 5)
+    small, factor = _reduced(image)
+    red, green, blue = cv2.split(small)
+    value = cv2.medianBlur(cv2.max(cv2.max(red, green), blue), 5)
     rows, columns = value.shape
     corner = max(2, min(rows, columns) // 24)
     patches = [
@@ -84,8 +83,17 @@ def fit_disc(image: Image) -> Disc | None:
     disc = _fit_circle(_outline(labels == largest))
     if disc is None or not _is_plausible(disc, rows, columns):
         return None
-    x, y = width / columns, height / rows
-    return Disc((disc.x + 0.5) * x - 0.5, (disc.y + 0.5) * y - 0.5, disc.radius * (x + y) / 2)
+    return Disc((disc.x + 0.5) * factor - 0.5, (disc.y + 0.5) * factor - 0.5, disc.radius * factor)
+
+
+def _reduced(image: Image) -> tuple[Image, int]:
+    """Halve the photograph until no side is longer than 384, a last odd row or column left out; and by how much."""
+    factor = 1
+    while max(image.shape[:2]) > 384:
+        height, width = (max(1, side // 2) for side in image.shape[:2])
+        image = resize(image[: 2 * height, : 2 * width], width, height)
+        factor *= 2
+    return image, factor
 
 
 def _is_plausible(disc: Disc, rows: int, columns: int) -> bool:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.uint8]
 
-__all__ = ["resize", "tolerance_crop"]
+__all__ = ["resize", "tolerance_crop", "tolerance_crop_resized"]
+
+_STRIPE = 32  # rows or columns in the middle that are looked at first
+_BLOCK = 64  # rows or columns that are then looked at together
 
 
 def runs_of(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -54,30 +57,100 @@ def tolerance_crop(image: Image, tolerance: int = 7) -> tuple[Image, tuple[int, 
     >>> crop.shape, offset
     ((3, 6, 3), (1, 2))
     """
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    rows, columns = (runs_of(gray.max(axis=axis) > tolerance) for axis in (1, 0))
-    if not len(rows):
+    rows, columns = (_bright(image, tolerance, axis) for axis in (0, 1))
+    if not rows.any():
         return image, (0, 0)
-    if len(rows) == len(columns) == 1:
-        crop = image[rows[0, 0] : rows[0, 1], columns[0, 0] : columns[0, 1]]
-    elif len(rows) * len(columns) > 4096:  # noise everywhere: copying run by run would be slower
-        crop = image[np.ix_(_members(rows), _members(columns))]
-    else:
-        crop = np.empty((int(np.ptp(rows, 1).sum()), int(np.ptp(columns, 1).sum()), 3), np.uint8)
-        for (top, bottom), y in zip(rows, _starts(rows), strict=True):
-            for (left, right), x in zip(columns, _starts(columns), strict=True):
-                crop[y : y + bottom - top, x : x + right - left] = image[top:bottom, left:right]
-    return crop, (_longest_offset(columns), _longest_offset(rows))
+    return _spliced(image, np.flatnonzero(rows), columns), _offset(rows, columns)
+
+
+def tolerance_crop_resized(image: Image, tolerance: int, size: int) -> tuple[Image, tuple[int, int], tuple[int, int]]:
+    """Do :func:`tolerance_crop` and then ``cv2.resize`` to size x size, bit for bit, without making the whole crop.
+
+    Bilinear interpolation looks at two rows for each row of the result. Only these are taken out of the image; the
+    others of what is resized stay whatever the memory holds.
+
+    Parameters
+    ----------
+    image
+        uint8 (H, W, 3), RGB.
+    tolerance
+        As for :func:`tolerance_crop`.
+    size
+        Width and height of the result.
+
+    Returns
+    -------
+    tuple
+        The result, uint8 (size, size, 3), the offset as :func:`tolerance_crop` gives it, and width and height of the
+        crop.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    >>> result, offset, (width, height) = tolerance_crop_resized(image, 7, 20)
+    >>> bool((result == cv2.resize(tolerance_crop(image)[0], (20, 20))).all()), width, height
+    (True, 70, 90)
+    """
+    rows, columns = (_bright(image, tolerance, axis) for axis in (0, 1))
+    if not rows.any():
+        return cv2.resize(image, (size, size)), (0, 0), (image.shape[1], image.shape[0])  # type: ignore[return-value]
+    kept = np.flatnonzero(rows)
+    height, width = len(kept), int(np.count_nonzero(columns))
+    looked_at = _interpolated(height, size)
+    crop = np.empty((height, width, 3), np.uint8)
+    crop[looked_at] = _spliced(image, kept[looked_at], columns)
+    result = cv2.resize(crop, (size, size))
+    return result, _offset(rows, columns), (width, height)  # type: ignore[return-value]
+
+
+def _bright(image: Image, tolerance: int, axis: int) -> NDArray[np.bool_]:
+    """Tell which rows (axis 0) or columns (axis 1) have a pixel brighter than the tolerance.
+
+    A stripe through the middle decides nearly all that cross the disc; of the rest all pixels are looked at.
+    """
+    along, across = image.shape[axis], image.shape[1 - axis]
+
+    def part(start: int, end: int) -> Image:
+        return image[start:end] if axis == 0 else image[:, start:end]
+
+    def is_bright(pixels: Image) -> NDArray[np.bool_]:
+        brightest: NDArray[np.bool_] = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).max(axis=1 - axis) > tolerance
+        return brightest
+
+    middle = slice(max(0, across // 2 - _STRIPE // 2), across // 2 + _STRIPE // 2)
+    bright = is_bright(image[:, middle] if axis == 0 else image[middle])
+    blocks = np.logical_or.reduceat(~bright, np.arange(0, along, _BLOCK))
+    for start, end in runs_of(blocks) * _BLOCK:
+        bright[start:end] = is_bright(part(start, end))
+    return bright
+
+
+def _interpolated(length: int, size: int) -> NDArray[np.int64]:
+    """List what bilinear interpolation looks at along an axis, in order.
+
+    OpenCV interpolates between ``floor(x)`` and the next, with x in float32; where x is nearly a whole number, both
+    sides count.
+    """
+    x = (np.arange(size) + 0.5) * (length / size) - 0.5
+    doubt = (length + 1) * 2.0**-22
+    first = np.floor(np.concatenate((x - doubt, x + doubt))).astype(np.int64)
+    return np.unique(np.clip(np.concatenate((first, first + 1)), 0, length - 1))
+
+
+def _spliced(image: Image, rows: NDArray[np.int64], columns: NDArray[np.bool_]) -> Image:
+    """Take these rows and columns out of the image: copying runs of columns is ten times as fast as one by one."""
+    strip = image[rows]
+    return np.concatenate([strip[:, start:end] for start, end in runs_of(columns)], axis=1)
+
+
+def _offset(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> tuple[int, int]:
+    return _longest_offset(runs_of(columns)), _longest_offset(runs_of(rows))
 
 
 def _starts(runs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where each run starts once the gaps are closed."""
     lengths: NDArray[np.int64] = np.ptp(runs, 1)
     return np.cumsum(lengths) - lengths
-
-
-def _members(runs: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate([np.arange(start, end) for start, end in runs])
 
 
 def _longest_offset(runs: NDArray[np.int64]) -> int:

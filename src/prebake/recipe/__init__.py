@@ -22,6 +22,7 @@ from prebake.files import digest
 from prebake.recipe.base import Call, Decode, Photo, Step, find_function
 from prebake.recipe.named import NAMES, named_steps
 from prebake.recipe.reading import check_keys, nearest, read_step
+from prebake.recipe.steps import joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -213,7 +214,7 @@ class Recipe:
             height, width = (side // factor for side in image.shape[:2])
             image = fundus.resize(image[: height * factor, : width * factor], width, height)
         photo = Photo(image, _scaling(decoded.scale * factor))
-        for step in self.steps:
+        for step in joined(self.steps):
             photo = step.run(photo, self.size)
         return Baked(np.ascontiguousarray(photo.image), photo.to_source, decoded.width, decoded.height)
 

@@ -46,10 +46,13 @@ class Photo:
         matrix[:, :2] *= np.asarray(scale, np.float64)
         return Photo(image, matrix)
 
-    def resized(self, image: NDArray[np.uint8]) -> Photo:
-        """Return the next state after a resize with OpenCV's convention: x lies at ``(x + 0.5) * scale - 0.5``."""
-        x = self.image.shape[1] / image.shape[1]
-        y = self.image.shape[0] / image.shape[0]
+    def resized(self, image: NDArray[np.uint8], width: int | None = None, height: int | None = None) -> Photo:
+        """Return the next state after a resize with OpenCV's convention: x lies at ``(x + 0.5) * scale - 0.5``.
+
+        Width and height are those before; without them, those of the image of this state.
+        """
+        x = (width or self.image.shape[1]) / image.shape[1]
+        y = (height or self.image.shape[0]) / image.shape[0]
         return self.moved(image, (x, y), (x / 2 - 0.5, y / 2 - 0.5))
 
 

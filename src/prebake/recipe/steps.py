@@ -28,6 +28,7 @@ __all__ = [
     "SubtractAverage",
     "SubtractAverageInside",
     "ToleranceCrop",
+    "joined",
 ]
 
 
@@ -83,6 +84,7 @@ class FieldOfView(Step):
     """
 
     NAME: ClassVar[str] = "field_of_view"
+    VERSION: ClassVar[int] = 2  # 2: the disc is fitted on a photograph that is halved, which takes a tenth of the time
     margin: float = 0.01
 
     def run(self, photo: Photo, size: int) -> Photo:
@@ -233,3 +235,27 @@ _ALL: tuple[type[Step], ...] = (
 )
 
 STEPS: dict[str, type[Step]] = {step.NAME: step for step in _ALL}
+
+
+@dataclass(frozen=True, slots=True)
+class _CropAndResize(Step):
+    """:class:`ToleranceCrop` and a linear :class:`Resize` in one; never part of a recipe, see :func:`joined`."""
+
+    NAME: ClassVar[str] = "crop_and_resize"
+    tolerance: int
+
+    def run(self, photo: Photo, size: int) -> Photo:
+        """Do both."""
+        image, offset, (width, height) = fundus.tolerance_crop_resized(photo.image, self.tolerance, size)
+        return photo.moved(image, (1, 1), offset).resized(image, width, height)
+
+
+def joined(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return steps that do bit for bit the same in less time. What a recipe is told by stays its own steps."""
+    done: list[Step] = []
+    for step in steps:
+        if step == Resize("linear") and done and isinstance(done[-1], ToleranceCrop):
+            done[-1] = _CropAndResize(done[-1].tolerance)
+        else:
+            done.append(step)
+    return tuple(done)
