@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalPool", "bake_alone", "usable_cores"]
 
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
+
 
 def usable_cores() -> int:
     """Return the number of cores that this process may use."""
@@ -33,7 +36,7 @@ class LocalPool(ProcessPoolExecutor):
 
     def __init__(self, workers: int) -> None:
         self._spawn = _Spawn()
-        super().__init__(workers, mp_context=self._spawn, initializer=_end_with_driver)
+        super().__init__(workers, mp_context=self._spawn, initializer=_settle_in)
 
     def kill(self) -> None:
         """End all workers now, whatever they are doing."""
@@ -73,11 +76,28 @@ def bake_alone(task: Task) -> Receipt | int:
 
 
 def _answer(pipe: Connection, task: Task) -> None:
-    _end_with_driver()
+    _settle_in()
     try:
         pipe.send(bake_part(task))
     except Exception as error:  # noqa: BLE001 - it is raised again where it is received
         pipe.send(error)
+
+
+def _settle_in() -> None:
+    _end_with_driver()
+    _keep_memory()
+
+
+def _keep_memory() -> None:
+    """Keep freed memory for the next photograph, where the C library is glibc.
+
+    It otherwise gives back to the system what a decoded photograph took, and the next one waits for as many pages to be
+    zeroed again: an eighth of the time of recipe ``kernel``.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _end_with_driver() -> None:
