@@ -191,9 +191,9 @@ def _float32(value: float) -> float:
 
 def _places(receipt: Receipt, work: WorkFolder) -> Iterator[tuple[Outcome, Place | None]]:
     """Give the outcomes of a part, with the place of the image where there is one."""
-    row = 0
+    row, part = 0, work.part(receipt.name)
     for outcome in receipt.outcomes:
-        yield outcome, None if outcome.reason else Place(work.part(receipt.name), row)
+        yield outcome, None if outcome.reason else Place(part, row)
         row += not outcome.reason
 
 
