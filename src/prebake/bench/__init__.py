@@ -1,1 +1,6 @@
 """Where an epoch's time goes, the old way and with prebake, on the user's own photographs and machine."""
+
+from prebake.bench.measuring import measure
+from prebake.bench.result import BenchResult
+
+__all__ = ["BenchResult", "measure"]

@@ -5,17 +5,22 @@ Nothing here is used for anything but being measured against.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PublishedDataset", "pack", "preprocess", "transforms"]
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["PhotographDataset", "PublishedDataset", "bake", "pack", "preprocess", "read", "transforms"]
 
 TOLERANCE = 7
 SIGMA = 10
@@ -34,29 +39,75 @@ def crop(image: Image) -> Image:
     return np.stack([image[:, :, channel][kept] for channel in range(3)], axis=-1)
 
 
-def preprocess(path: str, size: int = 256) -> Image:
-    """Read one photograph and bake it: crop, bilinear resize, subtract the local average; uint8 (size, size, 3)."""
-    read: Any = cv2.imread(path)
-    image = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
-    image = cv2.resize(crop(image), (size, size))
+def read(path: str) -> Image:
+    """Read and decode one photograph; uint8 (H, W, 3), RGB."""
+    found: Any = cv2.imread(path)
+    image: Image = cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
+    return image
+
+
+def bake(image: Image, size: int = 256) -> Image:
+    """Crop, resize bilinearly, subtract the local average; uint8 (size, size, 3)."""
+    image = cv2.resize(crop(image), (size, size))  # type: ignore[assignment]
     return cv2.addWeighted(image, 4, cv2.GaussianBlur(image, (0, 0), SIGMA), -4, 128)  # type: ignore[return-value]
 
 
-def pack(paths: Sequence[Path], target: Path, *, processes: int = 2) -> None:
-    """Bake all photographs with a pool of processes, in batches of 1,000, into one gzipped HDF5 file."""
-    with h5py.File(target, "w") as file, multiprocessing.Pool(processes) as pool:
+def preprocess(path: str, size: int = 256) -> Image:
+    """Read one photograph and bake it; uint8 (size, size, 3)."""
+    return bake(read(path), size)
+
+
+def pack(
+    paths: Sequence[Path], target: Path, *, processes: int = 2, size: int = 256, pool: Executor | None = None
+) -> None:
+    """Bake all photographs with a pool of processes, in batches of 1,000, into one gzipped HDF5 file.
+
+    Processes that run already come as ``pool``; it is left open.
+    """
+    with (
+        h5py.File(target, "w") as file,
+        contextlib.nullcontext(pool) if pool is not None else multiprocessing.Pool(processes) as workers,
+    ):
         images = file.create_dataset(
             "images",
-            (len(paths), 256, 256, 3),
+            (len(paths), size, size, 3),
             np.uint8,
-            chunks=(1, 256, 256, 3),
+            chunks=(1, size, size, 3),
             compression="gzip",
             compression_opts=2,
         )
         file["id_code"] = np.array([path.stem.encode() for path in paths])
         for start in range(0, len(paths), BATCH):
-            baked = pool.map(preprocess, [str(path) for path in paths[start : start + BATCH]])
+            baked = list(
+                workers.map(partial(preprocess, size=size), [str(path) for path in paths[start : start + BATCH]])
+            )
             images[start : start + len(baked)] = np.stack(baked)
+
+
+class PhotographDataset:
+    """The Dataset of those who do not pack: every photograph is read, decoded and baked again each time.
+
+    Parameters
+    ----------
+    paths
+        The photographs.
+    size
+        Side of the images in pixels.
+    transform
+        Called with a PIL image.
+    """
+
+    def __init__(self, paths: Sequence[Path], size: int, transform: Callable[[Any], Any]) -> None:
+        self.paths, self.size, self.transform = [str(path) for path in paths], size, transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Any, float]:
+        """Return one image, transformed, and a label, which plays no part."""
+        from PIL import Image as Pillow  # noqa: PLC0415 - comes with torchvision
+
+        return self.transform(Pillow.fromarray(preprocess(self.paths[index], self.size))), 0.0
 
 
 class PublishedDataset:

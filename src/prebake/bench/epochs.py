@@ -1,0 +1,209 @@
+"""Epochs as they really run, each way: the loader, its processes or threads, and the step of the model."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from prebake.bench import published
+from prebake.loader import Loader
+from prebake.models import build_model
+from prebake.store import open_pack
+
+if TYPE_CHECKING:
+    from prebake.augment import Augment
+
+__all__ = ["OldLoading", "Step", "load_prebake"]
+
+
+class Step:
+    """The step that every way takes with the same model: forward, loss, backward, optimizer.
+
+    Parameters
+    ----------
+    model
+        Any name of timm; its first weights are random.
+    size
+        Side of the images.
+    device
+        ``"cuda"`` or ``"cpu"``. On CUDA the precision is mixed, as :func:`prebake.fit` has it.
+
+    Attributes
+    ----------
+    mean, std
+        What the model's images are normalised with.
+    """
+
+    def __init__(self, model: str, size: int, device: str) -> None:
+        built, data = build_model(model, "none", image_size=size)
+        self.device, self.mean, self.std = torch.device(device), data.mean, data.std
+        self._model = built.to(self.device).to(memory_format=torch.channels_last).train()
+        self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=1e-3)
+
+    def __call__(self, images: Tensor) -> None:
+        """Learn from float32 (B, 3, H, W)."""
+        images = images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        with torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda"):
+            raw = self._model(images).squeeze(1)
+        loss = nn.functional.mse_loss(raw.float(), torch.zeros(len(images), device=self.device))
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+
+    def alone(self, batch_size: int, size: int, count: int) -> float:
+        """Return the seconds for each photograph where the images are there already."""
+        images = torch.randn(batch_size, 3, size, size, device=self.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        steps = max(1, count // batch_size)
+        _finish()
+        start = time.perf_counter()
+        for _ in range(steps):
+            self(images)
+        _finish()
+        return (time.perf_counter() - start) / (steps * batch_size)
+
+
+class _Draws:
+    """The batches of the next pass, as lists of positions: what a DataLoader takes as its ``batch_sampler``."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+class OldLoading:
+    """Both old ways, in the worker processes of one DataLoader, which stay between the passes.
+
+    Parameters
+    ----------
+    paths
+        The photographs.
+    packed
+        The file that :func:`prebake.bench.published.pack` made of them.
+    size, normalisation
+        Side of the images in pixels; mean and std.
+    workers
+        Processes.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        packed: Path,
+        *,
+        size: int,
+        normalisation: tuple[Sequence[float], Sequence[float]],
+        workers: int,
+    ) -> None:
+        self._count, self._workers, self._draws = len(paths), workers, _Draws()
+        transform = published.transforms(*normalisation)
+        photographs: Any = published.PhotographDataset(paths, size, transform)
+        ids = [path.stem for path in paths]
+        packed_images: Any = published.PublishedDataset(packed, ids, torch.zeros(len(ids)).numpy(), transform)
+        self._loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
+            torch.utils.data.ConcatDataset([photographs, packed_images]),
+            batch_sampler=self._draws,
+            num_workers=workers,
+            persistent_workers=True,
+            pin_memory=torch.cuda.is_available(),
+            multiprocessing_context="spawn",
+        )
+
+    def start(self) -> None:
+        """Start the processes, and let each fetch an image of both kinds."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # they leave interrupts to this process
+        try:
+            self._pass([[0, self._count]] * 2 * self._workers, None, 1)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def photographs(self, count: int, step: Step | None, batch_size: int) -> float:
+        """Return the seconds for each photograph of a pass that decodes and preprocesses them.
+
+        The processes fetch fewer at a time than the model takes, so that they all have the same share of a small
+        sample; the model gets whole batches.
+        """
+        few = max(1, min(batch_size, count // (4 * self._workers)))
+        return self._pass(self._batches(count, few, 0), step, batch_size)
+
+    def published(self, count: int, step: Step | None, batch_size: int) -> float:
+        """Return the seconds for each photograph of a pass that reads the published file."""
+        return self._pass(self._batches(count, batch_size, self._count), step, batch_size)
+
+    def close(self) -> None:
+        """End the processes."""
+        del self._loader
+
+    def _batches(self, count: int, batch_size: int, first: int) -> list[list[int]]:
+        positions = [first + place % self._count for place in range(count)]
+        return [positions[start : start + batch_size] for start in range(0, count, batch_size)]
+
+    def _pass(self, batches: list[list[int]], step: Step | None, batch_size: int) -> float:
+        self._draws.batches = batches
+        start = time.perf_counter()
+        _consume((images for images, _ in self._loader), step, batch_size)
+        return (time.perf_counter() - start) / sum(map(len, batches))
+
+
+def load_prebake(
+    pack: Path, count: int, augment: Augment, *, batch_size: int, threads: int, device: str
+) -> Callable[[Step | None], float]:
+    """Return what makes one pass over ``count`` images (a small pack comes several times) and gives seconds for each.
+
+    On CUDA the images are warped there, as in training.
+    """
+    on_device = device == "cuda"
+    loader = Loader(
+        [pack] * math.ceil(count / len(open_pack(pack))),
+        batch_size,
+        rows=range(count),
+        shuffle=True,
+        augment=augment,
+        threads=threads,
+        channels_last=not on_device,
+        device_augment=on_device,
+    )
+
+    def one_pass(step: Step | None) -> float:
+        start = time.perf_counter()
+        batches: Iterator[Tensor] = (
+            augment.apply_torch(batch[0].to(device, non_blocking=True), batch[2]) if on_device else batch[0]
+            for batch in loader
+        )
+        _consume(batches, step, batch_size)
+        return (time.perf_counter() - start) / count
+
+    return one_pass
+
+
+def _consume(batches: Iterator[Tensor], step: Step | None, batch_size: int) -> None:
+    """Take all batches; give them to the model, small ones put together."""
+    held: list[Tensor] = []
+    for images in batches:
+        if step is None:
+            continue
+        held.append(images)
+        if sum(map(len, held)) >= batch_size:
+            step(torch.cat(held) if len(held) > 1 else images)
+            held.clear()
+    if step is not None and held:
+        step(torch.cat(held))
+    _finish()
+
+
+def _finish() -> None:
+    """Wait until a GPU has done all it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
