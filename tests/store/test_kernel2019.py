@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import h5py
+import hdf5plugin  # noqa: F401 - registers its filters
 import numpy as np
 import pytest
 

@@ -34,13 +34,13 @@ class Columns:
     shape
         ``(N, H, W, C)``.
     ids
-        The ids, in UTF-8.
+        The ids (N,), bytes in UTF-8.
     columns
         All columns as they stand in the file, or none of them.
     """
 
     def __init__(
-        self, path: Path, shape: tuple[int, ...], ids: Sequence[bytes], columns: Mapping[str, NDArray[Any]]
+        self, path: Path, shape: tuple[int, ...], ids: NDArray[Any], columns: Mapping[str, NDArray[Any]]
     ) -> None:
         self.path = path
         self.columns = columns
@@ -52,7 +52,7 @@ class Columns:
     @cached_property
     def ids(self) -> list[str]:
         """The ids, in order."""
-        return self._decoded(self._ids, "id_code")
+        return self._decoded(self._ids.tolist(), "id_code")
 
     @cached_property
     def groups(self) -> list[str]:

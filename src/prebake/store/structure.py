@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import mmap
 import stat
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from prebake.errors import PackDamaged, PackError, PackFormatError, PrebakeError
 from prebake.store import layout
+from prebake.store.chunks import chunk_table
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
 from prebake.store.fallback import HDF5_ERRORS, filters_of, has_filter
 
@@ -46,7 +46,7 @@ class Structure:
     attributes, columns
         Checked against their digest; both empty for a bare file, which has nothing but ``images`` and ``id_code``.
     ids
-        Bytes, in UTF-8.
+        Bytes (N,), in UTF-8.
     """
 
     buffer: NDArray[np.uint8]
@@ -57,7 +57,7 @@ class Structure:
     pixels: NDArray[np.uint8] | None
     attributes: Mapping[str, str]
     columns: Mapping[str, NDArray[Any]]
-    ids: list[bytes]
+    ids: NDArray[Any]
 
 
 def read_structure(path: Path) -> Structure:
@@ -146,7 +146,7 @@ class _Opened:
             layout.Header.from_attributes(attributes, images.shape[1])
         except PrebakeError as error:
             self.refuse(error.what)
-        return self.locate(images, attributes, columns, columns[layout.IDS].tolist())
+        return self.locate(images, attributes, columns, columns[layout.IDS])
 
     def bare(self) -> Structure:
         """Read a file of the 2019 kernel: only ``images`` and ``id_code``."""
@@ -160,13 +160,13 @@ class _Opened:
             self.refuse(f"{layout.IDS} of shape {ids.shape} beside {rows} images")
         stored = ids.get_storage_size()
         # Deflate packs at most 1032 to 1: what claims to be more than that is not there.
-        if ids.dtype.kind not in "SO" or rows * ids.dtype.itemsize > min(1100 * stored, 1 << 32):
+        text = ids.dtype.kind == "S" or h5py.check_string_dtype(ids.dtype) is not None
+        if not text or rows * ids.dtype.itemsize > min(1100 * stored, 1 << 32):
             self.refuse(f"{layout.IDS} of type {ids.dtype} in {stored} bytes")
-        values = h5py.Dataset(ids)[()] if rows else []
-        return self.locate(images, {}, {}, [v.encode() if isinstance(v, str) else bytes(v) for v in values])
+        return self.locate(images, {}, {}, h5py.Dataset(ids)[()] if rows else np.empty(0, "S1"))
 
     def locate(
-        self, images: h5py.h5d.DatasetID, attributes: Mapping[str, str], columns: Mapping[str, Any], ids: list[bytes]
+        self, images: h5py.h5d.DatasetID, attributes: Mapping[str, str], columns: Mapping[str, Any], ids: NDArray[Any]
     ) -> Structure:
         """Find where each image lies, and how it is stored."""
         shape, create = self.image_shape(images), images.get_create_plist()
@@ -180,16 +180,12 @@ class _Opened:
         bit = 0
         if create.get_layout() == h5py.h5d.CHUNKED:
             chunk = create.get_chunk()
-            expected = math.prod(-(-size // part) for size, part in zip(shape, chunk, strict=True))
-            if (found := images.get_num_chunks()) != expected:
-                raise PackFormatError(
-                    f"{self.path}: the file is not complete: images were never written",
-                    expected=f"{expected} chunks",
-                    got=found,
-                    do="pack again",
-                )
             if chunk == (1, *shape[1:]):
                 codec, bit = self.known_codec(create)
+            if codec is None:
+                expected = math.prod(-(-size // part) for size, part in zip(shape, chunk, strict=True))
+                if (found := images.get_num_chunks()) != expected:
+                    self.unfinished(expected, found)
         if codec is not None:
             offsets, sizes = self.chunks(images, shape, bit)
             return Structure(self.buffer, shape, codec, offsets, sizes, pixels, attributes, columns, ids)
@@ -222,19 +218,14 @@ class _Opened:
     def chunks(
         self, images: h5py.h5d.DatasetID, shape: Sequence[int], bit: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return offset and size of each image's chunk, from one pass over the chunk index.
+        """Return offset and size of each image's chunk.
 
         Size 0 stands for a chunk for which some filter was left out: it is read through HDF5.
         """
-        rows, nbytes, found = shape[0], math.prod(shape[1:]), array("Q")
-
-        def note(info: h5py.h5d.StoreInfo) -> None:
-            position, mask, offset, size = info
-            found.extend((position[0], mask, offset, size))
-
-        if rows:
-            images.chunk_iter(note)
-        table = np.frombuffer(found, np.uint64).reshape(-1, 4) if found else np.empty((0, 4), np.uint64)
+        rows, nbytes = shape[0], math.prod(shape[1:])
+        table = chunk_table(images) if rows else np.empty((0, 4), np.uint64)
+        if len(table) < rows:
+            self.unfinished(rows, len(table))
         row, mask, offset, size = table.T
         end = np.uint64(len(self.buffer))
         bad_index = len(row) != rows or (np.sort(row) != np.arange(rows, dtype=np.uint64)).any()
@@ -247,6 +238,14 @@ class _Opened:
         offsets[row.astype(np.int64)] = offset.astype(np.int64)
         sizes[row.astype(np.int64)] = np.where(mask == 0, size, 0).astype(np.int64)
         return offsets, sizes
+
+    def unfinished(self, expected: int, found: int) -> NoReturn:
+        raise PackFormatError(
+            f"{self.path}: the file is not complete: images were never written",
+            expected=f"{expected} chunks",
+            got=found,
+            do="pack again",
+        )
 
     def column(self, group: Any, column: layout.Column, rows: int, channels: int) -> NDArray[Any]:
         found = self.dataset(group, column.name)
