@@ -53,6 +53,8 @@ def test_the_same_rows_are_written_today_as_they_were_then(tmp_path: Path, codec
         assert values.dtype == then.columns[name].dtype
         np.testing.assert_array_equal(values, then.columns[name])
     assert now.source_digest[0] == row(0).source_digest
+    for i in range(6):
+        assert bytes(now.encoded(i)) == bytes(then.encoded(i))  # type: ignore[arg-type]
     if now.written_by == then.written_by:  # the bytes of HDF5 and zstd are theirs, so they hold for the same versions
         assert now.path.read_bytes() == then.path.read_bytes()
 

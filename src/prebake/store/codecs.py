@@ -6,8 +6,9 @@ import zlib
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import cramjam
+import deflate
 import numpy as np
-from numcodecs import zstd
 from numpy.typing import NDArray
 
 from prebake.errors import OptionError
@@ -77,17 +78,16 @@ class Zstd:
 
     def encode(self, image: Pixels) -> bytes:
         """Return one zstd frame that states its content size."""
-        return bytes(zstd.compress(image, self.level))
+        return bytes(cramjam.zstd.compress(image.reshape(-1).data, self.level))
 
     def decode(self, data: Pixels, out: Pixels) -> bool:
         """Decode the frame straight into ``out``."""
         if _zstd_content_size(data) != out.nbytes:
             return False
         try:
-            zstd.decompress(data, out)
-        except (RuntimeError, ValueError):
+            return int(cramjam.zstd.decompress_into(data.data, out.reshape(-1).data)) == out.nbytes
+        except cramjam.DecompressionError:
             return False
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +109,12 @@ class Gzip:
 
     def decode(self, data: Pixels, out: Pixels) -> bool:
         """Decode the stream; its own checksum (Adler-32) is checked on the way."""
-        stream = zlib.decompressobj()
         try:
-            # One byte more than fits is asked for, so that a stream which is too long shows, and a bomb stays small.
-            pixels = stream.decompress(data.data, out.nbytes + 1)
-        except zlib.error:
+            # No more than fits is ever decoded: a stream that is too long is an error, and a bomb stays small.
+            pixels = deflate.zlib_decompress(data.data, out.nbytes)
+        except deflate.DeflateError:
             return False
-        if len(pixels) != out.nbytes or not stream.eof:
+        if len(pixels) != out.nbytes:
             return False
         np.copyto(out.reshape(-1), np.frombuffer(pixels, np.uint8))
         return True

@@ -285,5 +285,5 @@ class PackWriter:
 
 def _versions() -> str:
     """Name what wrote a pack, without telling of the machine."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numcodecs", "h5py"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "cramjam", "h5py"))
     return f"prebake {__version__} ({libraries}, HDF5 {h5py.version.hdf5_version})"
