@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from prebake.config import TrainConfig
 from prebake.errors import OptionError, RunError
+from prebake.memory import kept_memory
 from prebake.models import build_model
 from prebake.runs import Run, RunWriter
 from prebake.store import Pack
@@ -110,8 +111,7 @@ def _train(writer: RunWriter, config: TrainConfig, data: Data) -> None:
 
 
 def _trainer(writer: RunWriter, config: TrainConfig, callbacks: list[Callback]) -> lightning.Trainer:
-    on_cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    precision = config.precision if config.precision != "auto" else "16-mixed" if on_cuda else "32-true"
+    precision = config.precision if config.precision != "auto" else "16-mixed" if _on_cuda(config) else "32-true"
     on_terminal = sys.stdout.isatty()
     try:
         return lightning.Trainer(
@@ -139,11 +139,16 @@ def _trainer(writer: RunWriter, config: TrainConfig, callbacks: list[Callback]) 
         ) from error
 
 
+def _on_cuda(config: TrainConfig) -> bool:
+    return config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+
+
 @contextlib.contextmanager
 def _settings(config: TrainConfig) -> Iterator[None]:
     """Apply settings of the whole process for a block, and put back what was."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
+    memory = contextlib.nullcontext() if _on_cuda(config) else kept_memory()
+    with memory, torch.random.fork_rng(devices=[]):
         try:
             if config.threads is not None:
                 torch.set_num_threads(config.threads)

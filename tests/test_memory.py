@@ -1,0 +1,44 @@
+"""Memory that stays with the process for a block, and goes back after it."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+
+from prebake.memory import kept_memory
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
+
+FLOATS = 1 << 24  # 64 MiB: 16,384 pages
+
+
+def pages_cleared(floats: int) -> int:
+    """Take and free one large tensor; return how many pages the system had to clear for it."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(floats)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def resident() -> int:
+    """Return the bytes this process has in memory."""
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
+
+
+def test_within_the_block_freed_memory_is_used_again_and_after_it_given_back() -> None:
+    before = resident()
+    with kept_memory():
+        assert pages_cleared(FLOATS + 1024) > 0
+        assert pages_cleared(FLOATS) < 100
+        assert resident() - before > FLOATS * 2
+    assert resident() - before < FLOATS * 2
+
+
+def test_another_c_library_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    with kept_memory():
+        pass
