@@ -46,6 +46,7 @@ def history(epochs: int, rng: np.random.Generator) -> list[dict[str, float]]:
                 "val_mae": 0.38 + 0.5 * fade,
                 "lr": 1e-3 * 0.5 * (1 + np.cos(np.pi * epoch / epochs)),
                 "seconds": 31.0 + rng.normal(0, 0.5),
+                "waiting": 0.004,
             }
         )
     return rows

@@ -28,7 +28,8 @@ from prebake.runs import FILES, Run
 from prebake.store import Pack
 from prebake.training import fit
 from prebake.training.data import augmentation, gather
-from prebake.training.learner import learning_rate
+from prebake.training.feeding import TimedLoader
+from prebake.training.learner import learning_rate, save_inputs
 from training_helpers import SIZE, make_pack, tiny, weights
 
 
@@ -103,6 +104,31 @@ def test_training_equals_a_plain_loop(packs: list[Path], tmp_path: Path, preset:
     train = np.flatnonzero(run.split()["part"] == "train")
     for name, tensor in plain_loop(packs, config, train).items():
         torch.testing.assert_close(weights(run, "last")[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_activations_that_save_their_input_give_the_same_gradients_to_the_last_bit() -> None:
+    in_place = build_model("efficientnet_b0", "none")[0].to(memory_format=torch.channels_last)
+    saving = copy.deepcopy(in_place)
+    save_inputs(saving)
+    assert not any(getattr(module, "inplace", False) for module in saving.modules())
+    images = torch.rand(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    for model in (in_place, saving):
+        model(images).square().sum().backward()
+    for mine, other in zip(saving.parameters(), in_place.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=0, atol=0)
+
+
+def test_the_share_of_waiting_for_data_is_recorded(whole: Run, packs: list[Path]) -> None:
+    table = whole.metrics()
+    assert table["waiting"].between(0, 1).all()
+    expected = (table["waiting"] * table["seconds"]).sum() / table["seconds"].sum()
+    assert whole.waiting() == pytest.approx(expected)
+
+    with TimedLoader(packs, 25, shuffle=True) as timed, Loader(packs, 25, shuffle=True) as plain:
+        pairs = list(zip(timed, plain, strict=True))
+        assert len(pairs) == 3
+        assert all(torch.equal(mine[0], other[0]) for mine, other in pairs)
+        assert timed.waited > 0
 
 
 def test_validation_is_what_the_best_weights_say_of_images_that_are_not_augmented(

@@ -183,12 +183,19 @@ class Run:
             raise RunError(f"{self.path / METRICS} has no epoch {self.info.get('best_epoch')}, the best of {INFO}")
         return {str(name): float(value) for name, value in rows.iloc[0].items()}
 
+    def waiting(self) -> float | None:
+        """Return the share of the training in which it waited for data, 0 ... 1; ``None`` where that is not known."""
+        table = self.metrics()
+        if not {"seconds", "waiting"} <= set(table.columns) or not table["seconds"].sum() > 0:
+            return None
+        return float((table["waiting"] * table["seconds"]).sum() / table["seconds"].sum())
+
     def split(self) -> pd.DataFrame:
         """Return every labelled row: id_code, pack, label, group, part."""
         return self._table(SPLIT, ("id_code", "pack", "label", "group", "part"))
 
     def metrics(self) -> pd.DataFrame:
-        """Return one row for each epoch: epoch, train_loss, val_loss, val_kappa, ..., lr, seconds."""
+        """Return one row for each epoch: epoch, train_loss, val_loss, val_kappa, ..., lr, seconds, waiting."""
         return self._table(METRICS, ("epoch", "train_loss", "val_loss"))
 
     def validation(self) -> pd.DataFrame:

@@ -92,9 +92,14 @@ def trained(run: Run) -> str:
     best = run.best()
     return (
         f"{run.path}: best epoch {best['epoch']:.0f} of {len(run.metrics())}, validation loss {best['val_loss']:.4f}, "
-        f"kappa {best['val_kappa']:.3f}\n"
+        f"kappa {best['val_kappa']:.3f}{_waited(run)}\n"
         f"next: prebake report {run.path}    prebake predict {run.path} PHOTOGRAPHS -o predictions.csv"
     )
+
+
+def _waited(run: Run) -> str:
+    share = run.waiting()
+    return "" if share is None else f"; waited for data {share:.1%} of the time"
 
 
 def predicted(predictions: Predictions, output: Path) -> str:

@@ -179,6 +179,13 @@ def test_names_of_retinopathy_grades_are_offered_only_where_there_are_five(tmp_p
     assert "4 proliferative" in page_of(make_run(tmp_path / "five")).text
 
 
+def test_the_share_of_waiting_for_data_is_said_where_it_is_known(tmp_path):
+    run = make_run(tmp_path / "run")
+    assert "0.4% of it waiting for data" in page_of(run).text
+    run.metrics().drop(columns="waiting").to_csv(run.path / "metrics.csv", index=False)
+    assert "waiting for data" not in page_of(run).text
+
+
 def test_a_training_under_way_has_a_page_that_says_so(run):
     for name in ("validation.csv", "worst.npz", "metrics.csv"):
         (run.path / name).unlink()

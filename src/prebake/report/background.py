@@ -74,6 +74,8 @@ def _training_summary(run: Run, epochs: Sequence[int]) -> str:
     words = f"{len(epochs)} of {run.config.epochs} epoch{'s' * (run.config.epochs != 1)}"
     if run.info.get("seconds"):
         words += f" in {duration(float(run.info['seconds']))}"
+    if (share := run.waiting()) is not None:
+        words += f", {share:.1%} of it waiting for data"
     if run.info.get("precision"):
         words += f", precision {run.info['precision']}"
     best = best_epoch(run)

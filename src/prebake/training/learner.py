@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from prebake.augment import Augment
 from prebake.errors import OptionError, RunError
-from prebake.loader import Loader
 from prebake.metrics import summary
+from prebake.training.feeding import Batches, TimedLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from prebake.config import TrainConfig
     from prebake.training.data import Data
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Learner", "learning_rate"]
 
 _STATE = "prebake"
+_NEEDS_INPUT = (nn.SiLU, nn.Hardswish, nn.Mish)
+"""Activations whose gradient is computed from what they were given."""
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
@@ -54,17 +56,11 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
     return config.lr * factor
 
 
-class Batches:
-    """A loader without its ``sampler``, which Lightning takes for one of torch's where it validates."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        return iter(self._loader)
+def save_inputs(model: nn.Module) -> None:
+    """Turn off in-place activations where the gradient needs the input: in place, torch copies it first."""
+    for module in model.modules():
+        if isinstance(module, _NEEDS_INPUT):
+            module.inplace = False
 
 
 class Learner(lightning.LightningModule):
@@ -93,11 +89,13 @@ class Learner(lightning.LightningModule):
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.model = model.to(memory_format=layout)
         self.average = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if config.ema else None
+        save_inputs(self.model)
         self.config, self.data, self.augment = config, data, augment
         self.history: list[dict[str, float]] = []
         self.best_epoch, self.best_value = 0, -math.inf
         self.best_raw = np.zeros(len(data.val), np.float32)
-        self._loss_sum, self._seen, self._seconds = 0.0, 0, 0.0
+        self._loss_sum, self._seen, self._seconds, self._waited = 0.0, 0, 0.0, 0.0
+        self._fed_by: TimedLoader | None = None
         self._pending: list[tuple[Tensor, int]] = []
         self._raw: list[Tensor] = []
         self._validated: dict[str, float] = {}
@@ -111,9 +109,9 @@ class Learner(lightning.LightningModule):
 
     # data
 
-    def train_dataloader(self) -> Loader:
+    def train_dataloader(self) -> TimedLoader:
         """Return the shuffled and augmented training rows of this rank."""
-        return self._loader(
+        self._fed_by = self._loader(
             self.data.train,
             shuffle=True,
             drop_last=self.config.drop_last and len(self.data.train) >= self.config.batch_size,
@@ -122,6 +120,7 @@ class Learner(lightning.LightningModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
+        return self._fed_by
 
     def val_dataloader(self) -> Batches:
         """Return this rank's share of the validation rows, in order and never augmented."""
@@ -135,7 +134,7 @@ class Learner(lightning.LightningModule):
         rows = self.data.val[self.trainer.global_rank :: self.trainer.world_size]
         return Batches(self._loader(rows, augment=Augment.none(self.augment.mean, self.augment.std)))
 
-    def _loader(self, rows: np.ndarray[Any, Any], **options: Any) -> Loader:
+    def _loader(self, rows: np.ndarray[Any, Any], **options: Any) -> TimedLoader:
         each, rest = divmod(self.config.batch_size, self.trainer.world_size)
         if rest or not each:
             raise OptionError(
@@ -144,7 +143,7 @@ class Learner(lightning.LightningModule):
                 got=self.config.batch_size,
             )
         on_device = self.device.type == "cuda"
-        return Loader(
+        return TimedLoader(
             self.data.packs,
             each,
             rows=rows,
@@ -273,17 +272,24 @@ class Learner(lightning.LightningModule):
         if not math.isfinite(train_loss):
             raise _diverged(self.current_epoch + 1)
         row = {"epoch": self.current_epoch + 1, "train_loss": train_loss, **self._validated}
-        row |= {"lr": self.trainer.optimizers[0].param_groups[0]["lr"], "seconds": round(self._elapsed(), 3)}
+        seconds = self._elapsed()
+        row |= {"lr": self.trainer.optimizers[0].param_groups[0]["lr"], "seconds": round(seconds, 3)}
+        row["waiting"] = round(self._waited_so_far() / seconds, 5)
         self.history.append(row)
         value = -row["val_loss"] if self.config.monitor == "val_loss" else row["val_kappa"]
         if value > self.best_value or not self.best_epoch:  # an undefined kappa (NaN) is never better
             self.best_epoch, self.best_value = self.current_epoch + 1, -math.inf if math.isnan(value) else value
             self.best_raw = self._raw_of_epoch
         self._loss_sum, self._seen, self._seconds = 0.0, 0, 0.0
+        self._waited -= self._waited_so_far()  # the loader's own sum goes on
         self._since = time.monotonic()
 
     def _elapsed(self) -> float:
         return self._seconds + time.monotonic() - self._since
+
+    def _waited_so_far(self) -> float:
+        """Return for how many seconds of this epoch the training waited for data, the first batch included."""
+        return self._waited + (self._fed_by.waited if self._fed_by else 0.0)
 
     # resuming
 
@@ -293,7 +299,7 @@ class Learner(lightning.LightningModule):
         checkpoint[_STATE] = {
             "history": copy.deepcopy(self.history),
             "best": (self.best_epoch, self.best_value, torch.from_numpy(self.best_raw)),
-            "epoch": (self._loss_sum, self._seen, self._elapsed()),
+            "epoch": (self._loss_sum, self._seen, self._elapsed(), self._waited_so_far()),
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
@@ -302,7 +308,7 @@ class Learner(lightning.LightningModule):
         self.history = state["history"]
         self.best_epoch, self.best_value, best_raw = state["best"]
         self.best_raw = best_raw.numpy()
-        self._loss_sum, self._seen, self._seconds = state["epoch"]
+        self._loss_sum, self._seen, self._seconds, self._waited = state["epoch"]
 
 
 def _gathered(mine: np.ndarray[Any, Any], world_size: int) -> list[np.ndarray[Any, Any]]:
