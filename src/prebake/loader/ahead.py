@@ -1,12 +1,15 @@
-"""Work done ahead by threads and delivered in order, and the memory it is done in."""
+"""Work done ahead by threads and delivered in order, the memory it is done in, and what the disk is asked for."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import resource
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +22,9 @@ from prebake.errors import PrebakeError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BatchMemory", "in_order"]
+__all__ = ["BatchMemory", "ReadAhead", "in_order"]
+
+CACHE_LINE = 64
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -94,10 +99,67 @@ class BatchMemory:
                 if view() is None:
                     del self._kept[number]
                     return self._lend(base)
-            return self._lend(np.empty(self._shape, self._dtype))
+            return self._lend(_aligned(self._shape, self._dtype))
 
     def _lend(self, base: npt.NDArray[Any]) -> tuple[torch.Tensor, npt.NDArray[Any]]:
         """Lend memory as a view; the storage of the tensor holds it, and it goes when the last tensor goes."""
         view = base.view()
         self._kept.append((base, weakref.ref(view)))
         return import_torch().from_numpy(view), view
+
+
+class ReadAhead:
+    """Asks the system for what will be read soon, once something had to come from the disk.
+
+    A pack that is in memory costs nothing then; one that is not, or is larger than memory, streams.
+
+    Parameters
+    ----------
+    advise
+        Called in threads with the rows that are coming.
+    steps
+        The rows of each batch, in order.
+    horizons
+        For each batch, the number of batches from the first whose rows should have been asked for when it is read.
+        Ascending.
+    """
+
+    def __init__(
+        self,
+        advise: Callable[[npt.NDArray[np.int64]], None],
+        steps: Sequence[npt.NDArray[np.int64]],
+        horizons: Sequence[int],
+    ) -> None:
+        self._advise, self._steps, self._horizons = advise, steps, horizons
+        self._asked = 0
+        self._cold = False
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def reading(self, step: int) -> Generator[None, None, None]:
+        """Wrap what reads rows of a batch."""
+        before = _fetched()
+        with self._lock:
+            start = max(self._asked, step)
+            stop = self._asked = max(self._asked, self._horizons[step] if self._cold else 1)
+        if start < stop:
+            self._advise(np.concatenate(self._steps[start:stop]))
+        yield
+        self._cold |= _fetched() > before
+
+
+def _fetched() -> int:
+    """Return how much this thread has had fetched from disks, in no unit; 0 where the system does not tell."""
+    thread = getattr(resource, "RUSAGE_THREAD", None)
+    if thread is None:
+        return 0
+    usage = resource.getrusage(thread)
+    return usage.ru_inblock + usage.ru_majflt
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return new memory that begins with a line of the processor's cache: copying into it is a little faster."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(nbytes + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + nbytes].view(dtype).reshape(shape)

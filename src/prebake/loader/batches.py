@@ -7,7 +7,7 @@ import functools
 import itertools
 import os
 import weakref
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,9 +16,9 @@ import numpy.typing as npt
 from prebake.augment import Augment, import_torch
 from prebake.errors import OptionError
 from prebake.files import digest
-from prebake.loader.ahead import BatchMemory, in_order
+from prebake.loader.ahead import BatchMemory, ReadAhead, in_order
 from prebake.loader.joined import JoinedPacks, Packs, choose_rows
-from prebake.loader.order import rank_share, shuffled, step_bounds
+from prebake.loader.order import QuasiRandom, quasi_shuffled, rank_share, shuffled, step_bounds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Batch = tuple[torch.Tensor, ...]
 
 __all__ = ["Loader"]
+
+READ_AHEAD = 8  # batches that the disk is asked for at a time, where rows are far apart
 
 
 class Loader:
@@ -50,7 +52,8 @@ class Loader:
     rows
         The rows to use: numbers, or a mask with one bool for each row of all packs. All by default.
     shuffle
-        Whether every epoch has its own random order; else the order of ``rows``.
+        Whether every epoch has its own random order; else the order of ``rows``. A
+        :class:`~prebake.loader.QuasiRandom` is nearly as random, and much faster from a slow disk.
     seed
         0 ... 2**64 - 1.
     augment
@@ -107,7 +110,7 @@ class Loader:
         batch_size: int = 32,
         *,
         rows: npt.ArrayLike | None = None,
-        shuffle: bool = False,
+        shuffle: bool | QuasiRandom = False,
         seed: int = 0,
         augment: Augment | None = None,
         rank: int = 0,
@@ -238,8 +241,9 @@ class Loader:
 
     def _identity(self) -> dict[str, int | str | bool]:
         """Return what must be the same for a state to have a meaning."""
+        order = str(self.shuffle) if isinstance(self.shuffle, QuasiRandom) else self.shuffle
         rows = digest(np.ascontiguousarray(self.rows, dtype="<i8").tobytes())
-        return {"seed": self.seed, "shuffle": self.shuffle, "packed_rows": len(self._packs), "rows": rows}
+        return {"seed": self.seed, "shuffle": order, "packed_rows": len(self._packs), "rows": rows}
 
     def __iter__(self) -> Iterator[Batch]:
         iteration = self._iterate()
@@ -280,15 +284,25 @@ class Loader:
             self._memory = self._new_memory()
         epoch, offset = self._begin()
         mark = self._newest = object()
-        order = shuffled(self.rows, self.seed, epoch) if self.shuffle else self.rows
+        order, windows = self._order(epoch)
         steps = list(itertools.pairwise(self._bounds(offset)))
-        tasks = (order[rank_share(*step, self.rank, self.world_size)] for step in steps)
-        batches = in_order(functools.partial(self._load, epoch), tasks, threads=self.threads, depth=self._depth)
+        shares = [order[rank_share(*step, self.rank, self.world_size)] for step in steps]
+        horizons = _horizons([start for start, _ in steps], windows)
+        load = functools.partial(self._load, epoch, ReadAhead(self._packs.advise, shares, horizons))
+        batches = in_order(load, iter(enumerate(shares)), threads=self.threads, depth=self._depth)
         with contextlib.closing(batches):
             for (_, stop), batch in zip(steps, batches, strict=True):
                 if self._newest is mark:
                     self._offset = stop
                 yield batch
+
+    def _order(self, epoch: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the rows in the order of an epoch, and the positions that end what is read from the disk together."""
+        if isinstance(self.shuffle, QuasiRandom):
+            return quasi_shuffled(self.rows, self.seed, epoch, self.shuffle)
+        together = READ_AHEAD * self.batch_size * self.world_size
+        order = shuffled(self.rows, self.seed, epoch) if self.shuffle else self.rows
+        return order, np.arange(together, len(order) + together, together)
 
     @property
     def _depth(self) -> int:
@@ -305,27 +319,42 @@ class Loader:
         shape = (size, height, width, channels) if self.channels_last else (size, channels, height, width)
         return BatchMemory(shape, np.float32, pinned=self.pin_memory, keep=keep)
 
-    def _load(self, epoch: int, rows: npt.NDArray[np.int64]) -> Batch:
+    def _load(self, epoch: int, ahead: ReadAhead, task: tuple[int, npt.NDArray[np.int64]]) -> Batch:
         """Prepare one batch; runs in threads."""
         torch = import_torch()
+        step, rows = task
         images, pixels = self._memory.take()
         images, pixels = images[: len(rows)], pixels[: len(rows)]
         extras = [torch.from_numpy(rows.copy())] if self.with_rows else []
-        if self.augment is None:
-            self._packs.read(rows, pixels)
-        else:
-            matrices = self.augment.parameters(self.seed, epoch, rows, self.shape)
-            if self.device_augment:
+        with ahead.reading(step):
+            if self.augment is None:
                 self._packs.read(rows, pixels)
-                extras.insert(0, torch.from_numpy(matrices))
             else:
-                if self.channels_last:
-                    images, pixels = images.permute(0, 3, 1, 2), pixels.transpose(0, 3, 1, 2)
-                image = np.empty(self.shape, np.uint8)
-                for row, matrix, out in zip(rows, matrices, pixels, strict=True):
-                    self._packs.read_into(row, image)
-                    self.augment.apply_numpy(image, matrix, out)
+                matrices = self.augment.parameters(self.seed, epoch, rows, self.shape)
+                if self.device_augment:
+                    self._packs.read(rows, pixels)
+                    extras.insert(0, torch.from_numpy(matrices))
+                else:
+                    if self.channels_last:
+                        images, pixels = images.permute(0, 3, 1, 2), pixels.transpose(0, 3, 1, 2)
+                    image = np.empty(self.shape, np.uint8)
+                    for row, matrix, out in zip(rows, matrices, pixels, strict=True):
+                        self._packs.read_into(row, image)
+                        self.augment.apply_numpy(image, matrix, out)
         return images, torch.from_numpy(self._packs.labels[rows]), *extras
+
+
+def _horizons(starts: Sequence[int], windows: npt.NDArray[np.int64]) -> list[int]:
+    """Return, for each batch by its first position, how many batches begin before the end of the window after its own.
+
+    Examples
+    --------
+    >>> _horizons([0, 2, 4, 6, 8], np.array([4, 8, 10]))
+    [4, 4, 5, 5, 5]
+    """
+    after = np.searchsorted(windows, starts, side="right") + 1
+    found: list[int] = np.searchsorted(starts, windows[np.minimum(after, len(windows) - 1)]).tolist()
+    return found
 
 
 def _processors() -> int:

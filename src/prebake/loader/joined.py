@@ -84,6 +84,12 @@ class JoinedPacks:
         for number, index, image in zip(numbers, indices, out, strict=True):
             self.packs[number].read_into(index, image)
 
+    def advise(self, rows: npt.NDArray[np.int64]) -> None:
+        """Tell the system that the images of rows will be read soon."""
+        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        for number in np.unique(numbers).tolist():
+            self.packs[number].advise(rows[numbers == number] - self._starts[number])
+
     def read_into(self, row: int, out: npt.NDArray[np.uint8]) -> None:
         """Read one image into ``out``, (H, W, C) uint8, C-contiguous; safe in threads; errors as in :meth:`read`."""
         pack, index = self.locate(row)

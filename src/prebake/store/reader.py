@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -177,6 +178,18 @@ class Pack(Columns):
         except HDF5_ERRORS as error:
             raise self._damaged(row, f"HDF5 cannot decode it: {error}") from None
 
+    def advise(self, rows: NDArray[np.int64]) -> None:
+        """Tell the system that images (B,) will be read soon: what is not in memory is fetched meanwhile.
+
+        Neighbours are asked for in one piece. Does nothing where the system takes no advice.
+        """
+        structure, mapped = self._open, self._mapped
+        rows = rows[structure.sizes[rows] > 0]
+        if not len(rows) or not hasattr(mapped, "madvise"):
+            return
+        for start, stop in stretches(structure.offsets[rows], structure.sizes[rows]):
+            mapped.madvise(mmap.MADV_WILLNEED, start, stop - start)
+
     def encoded(self, index: SupportsIndex) -> Pixels | None:
         """Return the bytes of one image as they lie in the file, a view; ``None`` where only HDF5 can decode them."""
         row, structure = self.row(index), self._open
@@ -276,6 +289,11 @@ class Pack(Columns):
             raise PackError(f"{self.path}: the pack is closed", do="open it again: prebake.open(path)")
         return self._structure
 
+    @property
+    def _mapped(self) -> mmap.mmap:
+        file: mmap.mmap = self._open.buffer.base.obj  # type: ignore[union-attr] # numpy keeps a memoryview of it
+        return file
+
     def _positions(self, indices: Sequence[int] | NDArray[Any] | slice) -> NDArray[np.intp]:
         if isinstance(indices, slice):
             return np.arange(self._rows)[indices]
@@ -305,6 +323,21 @@ class Pack(Columns):
     def _damaged(self, row: int, why: str) -> PackDamaged:
         name = self.ids[row]
         return PackDamaged(f"{self.path}: image {name} is damaged: {why}", [name], do=f"prebake verify {self.path}")
+
+
+def stretches(offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return the bytes of images that lie anywhere, from whole pages on, as few stretches (start, stop), ascending.
+
+    Examples
+    --------
+    >>> stretches(np.array([20_000, 5_000, 4_096]), np.array([300, 3_000, 904]))
+    [(4096, 8000), (16384, 20300)]
+    """
+    order = np.argsort(offsets)
+    starts = offsets[order] // mmap.PAGESIZE * mmap.PAGESIZE
+    stops = offsets[order] + sizes[order]
+    apart = np.flatnonzero(starts[1:] > stops[:-1])
+    return list(zip(starts[np.r_[0, apart + 1]].tolist(), stops[np.r_[apart, -1]].tolist(), strict=True))
 
 
 def open_pack(path: str | os.PathLike[str]) -> Pack:
