@@ -4,6 +4,7 @@ from prebake.store.codecs import CODECS, codec_named
 from prebake.store.layout import FORMAT_VERSION, Header, Row
 from prebake.store.merge import merge_packs
 from prebake.store.reader import Pack, open_pack, verify_pack
+from prebake.store.several import PackRows, Packs
 from prebake.store.summary import summary
 from prebake.store.writer import PackWriter
 
@@ -12,7 +13,9 @@ __all__ = [
     "FORMAT_VERSION",
     "Header",
     "Pack",
+    "PackRows",
     "PackWriter",
+    "Packs",
     "Row",
     "codec_named",
     "merge_packs",

@@ -1,0 +1,137 @@
+"""The rows of several packs, one after another, each with a name that no other row has."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prebake.errors import OptionError
+from prebake.store.reader import Pack, open_pack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["PackRows", "Packs"]
+
+
+@dataclass(frozen=True)
+class PackRows:
+    """The rows of several packs, numbered through: row ``i`` of pack ``k`` is row ``i + rows of all packs before k``.
+
+    Parameters
+    ----------
+    packs
+        Open packs, each a file of its own. They may be of different recipes.
+
+    Raises
+    ------
+    OptionError
+        There is no pack, or one is given twice.
+    """
+
+    packs: tuple[Pack, ...]
+
+    def __post_init__(self) -> None:
+        if not self.packs:
+            raise OptionError("no pack given", expected="at least one", do="prebake pack SOURCE -o PACK.h5")
+        path, times = Counter(pack.path.resolve() for pack in self.packs).most_common(1)[0]
+        if times > 1:
+            raise OptionError(f"the pack {path} is given {times} times", expected="every pack once")
+
+    @classmethod
+    def of(cls, packs: Packs) -> PackRows:
+        """Open packs that are given as paths; rows of packs are returned as they are."""
+        if isinstance(packs, PackRows):
+            return packs
+        several = [packs] if isinstance(packs, (Pack, str, os.PathLike)) else packs
+        return cls(tuple(pack if isinstance(pack, Pack) else open_pack(pack) for pack in several))
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """A name for each pack: the file's without ending, and as many folders before it as tell the packs apart.
+
+        Examples
+        --------
+        ``2015/train.h5`` and ``2019/train.h5`` are ``2015/train`` and ``2019/train``; alone, each is ``train``.
+        """
+        return tuple(distinct_names([pack.path for pack in self.packs]))
+
+    @cached_property
+    def pack_of(self) -> NDArray[np.int64]:
+        """(N,) int64: the number of the pack that holds each row."""
+        return np.repeat(np.arange(len(self.packs)), [len(pack) for pack in self.packs])
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The ids of all rows."""
+        return [name for pack in self.packs for name in pack.ids]
+
+    @cached_property
+    def labels(self) -> NDArray[np.float32]:
+        """(N,) float32, NaN where there is none."""
+        return np.concatenate([np.asarray(pack.labels, np.float32) for pack in self.packs])
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """What must stay on one side of a split (the patient), ``""`` where unknown."""
+        return [name for pack in self.packs for name in pack.groups]
+
+    @cached_property
+    def splits(self) -> list[str]:
+        """``"train"``, ``"test"``, ... as published, ``""`` where unknown."""
+        return [name for pack in self.packs for name in pack.splits]
+
+    @cached_property
+    def titles(self) -> list[str]:
+        """A text for each row that no other row has: its id; where ids are shared, ``2015/train:10_left``.
+
+        As long as ids differ, titles do not depend on what the packs are called or in which order they are given.
+        """
+        times = Counter(self.ids)
+        return [
+            name if times[name] == 1 else f"{self.names[pack]}:{name}"
+            for name, pack in zip(self.ids, self.pack_of.tolist(), strict=True)
+        ]
+
+    def place(self, row: int) -> tuple[Pack, int]:
+        """Return the pack that holds a row, and its row there."""
+        number = int(self.pack_of[row])
+        return self.packs[number], int(row - self._starts[number])
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *(len(pack) for pack in self.packs)])
+
+
+Packs = PackRows | Pack | str | os.PathLike[str] | Sequence[Pack | str | os.PathLike[str]]
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of different paths that tell them apart, without the ending of the file.
+
+    Examples
+    --------
+    >>> distinct_names([Path("/a/2015/train.h5"), Path("/a/2019/train.h5"), Path("/a/test.h5")])
+    ['2015/train', '2019/train', 'test']
+    """
+    parts = [(*path.parent.parts, path.stem) for path in paths]
+    lengths = [1] * len(paths)
+    while True:
+        names = ["/".join(part[-length:]) for part, length in zip(parts, lengths, strict=True)]
+        times = Counter(names)
+        longer = [
+            min(length + (times[name] > 1), len(part)) for part, name, length in zip(parts, names, lengths, strict=True)
+        ]
+        if longer == lengths:  # nothing is shared, or only the ending differs: a.h5 and a.hdf5 in one folder
+            return [path.name if times[name] > 1 else name for path, name in zip(paths, names, strict=True)]
+        lengths = longer
