@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from duplicates_helpers import row, write
 from prebake.cli import main
 
-COMMANDS = ("pack", "info", "verify", "show", "train", "predict", "report", "demo")
+COMMANDS = ("pack", "info", "verify", "show", "split", "train", "predict", "report", "demo")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HERE = {**os.environ, "PYTHONPATH": str(DOCS.with_name("src"))}
 
@@ -172,3 +173,19 @@ def test_an_interruption_says_how_to_go_on_and_ends_with_code_130(monkeypatch, c
     monkeypatch.setattr("prebake.packing.pack", interrupted)
     assert main(["pack", "photographs", "-o", "pack.h5"]) == 130
     assert capsys.readouterr().err.startswith("interrupted: 3 of 9 photographs are done; run the same command again")
+
+
+def test_split_writes_a_table_and_shows_the_folds(tmp_path, capsys):
+    rows = [row(number, label=float(number % 2)) for number in range(8)]
+    rows += [row(0, id="copy", label=1.0), row(8, label=None), row(9, group="patient", label=0.0)]
+    pack = write(tmp_path / "pack.h5", rows)
+    assert main(["split", str(pack), "-o", str(tmp_path / "folds.csv"), "--folds", "2", "--seed", "3"]) == 0
+    assert (tmp_path / "folds.csv").read_text().startswith("id_code,pack,label,group,cluster,fold\n")
+    text = capsys.readouterr().out
+    assert "folds.csv: 10 photographs in 2 folds\nfold  photographs  label 0  label 1\n   0            5 " in text
+    assert "kept together: 1 patients\n" in text
+    assert "kept together: 2 photographs in 1 clusters of duplicates (1 identical pixels)\n" in text
+    assert "different labels: p000 = copy\n" in text
+    assert "in no fold: 1 photograph without a label or of a published test set\n" in text
+    assert main(["split", str(pack), "-o", str(tmp_path / "folds.csv"), "--folds", "11"]) == 1
+    assert "ask for fewer folds" in capsys.readouterr().err

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from prebake.recipe import Recipe
     from prebake.report import write_report
     from prebake.runs import Run
+    from prebake.splits import Folds, make_folds
     from prebake.store import Pack
     from prebake.store import open_pack as open  # noqa: A004 - prebake.open, like gzip.open
     from prebake.training import fit
 
 __all__ = [
     "Augment",
+    "Folds",
     "Loader",
     "Pack",
     "PackDataset",
@@ -40,6 +42,7 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "fit",
+    "make_folds",
     "open",
     "pack",
     "predict",
@@ -48,6 +51,7 @@ __all__ = [
 
 _HOME = {
     "Augment": "augment",
+    "Folds": "splits",
     "Loader": "loader",
     "Pack": "store",
     "PackDataset": "loader",
@@ -57,6 +61,7 @@ _HOME = {
     "Run": "runs",
     "TrainConfig": "config",
     "fit": "training",
+    "make_folds": "splits",
     "open": "store",
     "pack": "packing",
     "predict": "prediction",

@@ -204,6 +204,33 @@ def show(
     terminal.say(f"wrote {save_grid(pack, output, ids=ids or None, count=count, sources=before)}")
 
 
+@_command("split PACK... -o FOLDS.csv [OPTIONS]")
+def split(*packs: Path, output: Output, folds: int = 5, seed: int = 0, use_test: bool = False) -> None:
+    """Put photographs into folds, balanced in size and labels; a patient and all copies of a photograph stay together.
+
+    Copies are found by file, by pixels, and by looks (saved again, at another size or exposure). The table is plain
+    CSV with id_code first and fold last: review it, correct it, use it again.
+
+    Parameters
+    ----------
+    packs
+        Packs; the rows of several are put into folds as one data set.
+    output
+        The CSV to write: id_code, pack, label, group, cluster (of duplicates), fold.
+    folds
+        How many folds.
+    seed
+        Another seed gives another set of folds, for repeats.
+    use_test
+        Also use labelled photographs of a published test set; else they are in no fold.
+    """
+    from prebake.splits import make_folds
+
+    made = make_folds(packs, folds=folds, seed=seed, use_test=use_test)
+    made.save(output)
+    terminal.say(terminal.split(made, output))
+
+
 @_command("train PACK... -o RUN [OPTIONS]")
 def train(
     *packs: Path,

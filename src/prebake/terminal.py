@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from prebake.demo import Demonstration
     from prebake.prediction import Predictions
     from prebake.runs import Run
+    from prebake.splits import Folds
     from prebake.store import Pack
 
-__all__ = ["complain", "demonstrated", "facts", "packed", "predicted", "say", "show_notes", "trained"]
+__all__ = ["complain", "demonstrated", "facts", "packed", "predicted", "say", "show_notes", "split", "trained"]
 
 
 def say(text: str) -> None:
@@ -85,6 +86,38 @@ def packed(pack: Pack, output: Path) -> str:
         lines.append(f"{_photographs(len(pack.failures))} could not be baked; prebake info {output} lists them")
     lines.append(f"next: prebake show {output} -o grid.png    prebake train {output} -o run")
     return "\n".join(lines)
+
+
+def split(folds: Folds, output: Path) -> str:
+    """Show how many photographs and labels each fold has, what was kept together, and what is in no fold."""
+    counts = folds.counts()
+    lines = [["fold", "photographs", *(f"label {label:g}" for label in counts.columns)]]
+    for fold, row in zip(folds.numbers, counts.to_numpy().tolist(), strict=True):
+        lines.append([str(fold), f"{sum(row):,}", *(f"{count:,}" for count in row)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines]
+    title = f"{output}: {_photographs(int(counts.to_numpy().sum()))} in {len(counts)} folds"
+    return "\n".join([title, *text, *_kept(folds)])
+
+
+def _kept(folds: Folds) -> list[str]:
+    """Say what was kept together, and how many photographs are in no fold."""
+    found, inside = folds.duplicates, folds.fold >= 0
+    patients = {group for group, used in zip(folds.groups, inside, strict=True) if group and used}
+    lines = [f"kept together: {len(patients):,} patients"] if patients else []
+    if found.clusters:
+        kinds = [pair.kind for pair in found.pairs]
+        names = {"file": "identical files", "pixels": "identical pixels", "near": "near-duplicates"}
+        pairs = ", ".join(f"{kinds.count(kind):,} {name}" for kind, name in names.items() if kind in kinds)
+        rows = sum(map(len, found.clusters))
+        lines.append(f"kept together: {_photographs(rows)} in {len(found.clusters):,} clusters of duplicates ({pairs})")
+    if found.conflicts:
+        shown = [" = ".join(f"{found.rows.titles[row]}" for row in rows) for rows in found.conflicts[:5]]
+        more = len(found.conflicts) - len(shown)
+        lines.append(f"different labels: {', '.join(shown)}" + (f" and {more:,} more clusters" if more else ""))
+    if not inside.all():
+        lines.append(f"in no fold: {_photographs(int((~inside).sum()))} without a label or of a published test set")
+    return lines
 
 
 def trained(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""Which photographs train and which validate: stratified by label, a group (patient) never on both sides."""
+"""One hold-out: which rows train and which validate, every label in proportion, a group never on both sides."""
 
 from __future__ import annotations
 
