@@ -69,7 +69,7 @@ def similarity(one: Image, other: Image) -> float:
 def _gray(image: Image, side: int) -> Gray:
     """Return the mean of the channels, float32 (side, side)."""
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    return np.atleast_3d(small).mean(axis=2, dtype=np.float32)
+    return np.asarray(np.atleast_3d(small).mean(axis=2, dtype=np.float32))
 
 
 def _flat(gray: Gray, sigma: float) -> Gray:
