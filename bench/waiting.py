@@ -24,11 +24,11 @@ import numpy as np
 import timm
 import torch
 
-import prebake
 from prebake.augment import Augment
 from prebake.bench import published
 from prebake.loader import Loader
 from prebake.memory import kept_memory
+from prebake.store import Pack, open_pack
 from prebake.training.learner import save_inputs
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -73,7 +73,7 @@ class Training:
         self.optimizer.step()
 
 
-def as_published(pack: prebake.Pack, target: Path) -> None:
+def as_published(pack: Pack, target: Path) -> None:
     """Write the images of a pack as the 2019 kernel stored them."""
     with h5py.File(target, "w") as file:
         images = file.create_dataset(
@@ -102,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.steps, options.batch_size, options.rounds = 4, 4, 3
-    pack = prebake.open_pack(options.pack)
+    pack = open_pack(options.pack)
     labels = np.nan_to_num(pack.labels)
     training = Training(options.model, options.steps)
     with tempfile.TemporaryDirectory() as scratch, kept_memory():

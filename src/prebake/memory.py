@@ -20,8 +20,8 @@ def kept_memory() -> Iterator[None]:
 
     A step of a model on a CPU takes and frees tensors of a hundred megabytes. The GNU C library asks the system for
     each and gives it back at once; the system then clears every page of the next one anew, which was up to half of the
-    time of a training step (``bench/training_step.py``). The most memory that is in use grows by about a tenth. Other C
-    libraries have no such switch and are left as they are.
+    time of a training step (``bench/training_step.py``). The most memory in use grew by 8 % in six steps of
+    EfficientNet-B0. Other C libraries have no such switch and are left as they are.
 
     Examples
     --------
