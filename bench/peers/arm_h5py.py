@@ -50,7 +50,7 @@ class Rows:
 
 def workers(folder: Path) -> Epoch:
     """Read in two workers of a DataLoader."""
-    from torch.utils.data import DataLoader  # noqa: PLC0415 - the loop goes without
+    from torch.utils.data import DataLoader
 
     loader = DataLoader(Rows(folder / "pack.h5"), BATCH, shuffle=True, num_workers=2, persistent_workers=True)
     return lambda: loader
