@@ -92,7 +92,17 @@ class OptionError(PrebakeError):
 class MissingExtra(PrebakeError):
     """A package of an optional extra is not installed."""
 
-    PACKAGES = ("huggingface_hub", "jinja2", "lightning", "safetensors", "sklearn", "timm", "torch", "torchvision")
+    PACKAGES = (
+        "huggingface_hub",
+        "jinja2",
+        "lightning",
+        "matplotlib",
+        "safetensors",
+        "sklearn",
+        "timm",
+        "torch",
+        "torchvision",
+    )
 
     @classmethod
     def explaining(cls, error: ModuleNotFoundError) -> MissingExtra | None:

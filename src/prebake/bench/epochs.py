@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OldLoading", "Step", "load_prebake"]
 
+AHEAD = 4  # batches that prebake's loader prepares ahead, its default
+
 
 class Step:
     """The step that every way takes with the same model: forward, loss, backward, optimizer.
@@ -125,22 +127,23 @@ class OldLoading:
         """Start the processes, and let each fetch an image of both kinds."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # they leave interrupts to this process
         try:
-            self._pass([[0, self._count]] * 2 * self._workers, None, 1)
+            self._pass([[0, self._count]] * 2 * self._workers, None, 1, 0)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def photographs(self, count: int, step: Step | None, batch_size: int) -> float:
-        """Return the seconds for each photograph of a pass that decodes and preprocesses them.
+    def photographs(self, count: int, step: Step, batch_size: int) -> float:
+        """Return the seconds for each photograph of an epoch that decodes and preprocesses them.
 
-        The processes fetch fewer at a time than the model takes, so that they all have the same share of a small
-        sample; the model gets whole batches.
+        The processes fetch fewer at a time than the model takes, so that a small sample keeps all of them busy; the
+        model gets whole batches.
         """
-        few = max(1, min(batch_size, count // (4 * self._workers)))
-        return self._pass(self._batches(count, few, 0), step, batch_size)
+        few = max(1, batch_size // (4 * self._workers))
+        return self._pass(self._batches(count + batch_size + self._ahead * few, few, 0), step, batch_size, count)
 
     def published(self, count: int, step: Step | None, batch_size: int) -> float:
-        """Return the seconds for each photograph of a pass that reads the published file."""
-        return self._pass(self._batches(count, batch_size, self._count), step, batch_size)
+        """Return the seconds for each photograph of an epoch that reads the published file; or without the step."""
+        more = 0 if step is None else (1 + self._ahead) * batch_size
+        return self._pass(self._batches(count + more, batch_size, self._count), step, batch_size, count)
 
     def close(self) -> None:
         """End the processes."""
@@ -150,57 +153,85 @@ class OldLoading:
         positions = [first + place % self._count for place in range(count)]
         return [positions[start : start + batch_size] for start in range(0, count, batch_size)]
 
-    def _pass(self, batches: list[list[int]], step: Step | None, batch_size: int) -> float:
+    @property
+    def _ahead(self) -> int:
+        """How many batches a DataLoader has under way: so many come after what is measured, for it to stay busy."""
+        return 2 * self._workers
+
+    def _pass(self, batches: list[list[int]], step: Step | None, batch_size: int, count: int) -> float:
         self._draws.batches = batches
-        start = time.perf_counter()
-        _consume((images for images, _ in self._loader), step, batch_size)
-        return (time.perf_counter() - start) / sum(map(len, batches))
+        images = (images for images, _ in self._loader)
+        try:
+            return _alone(images) if step is None else _with_step(images, step, batch_size, count)
+        finally:
+            for _ in images:  # what was under way, so that the processes are free for the next pass
+                pass
 
 
 def load_prebake(
     pack: Path, count: int, augment: Augment, *, batch_size: int, threads: int, device: str
 ) -> Callable[[Step | None], float]:
-    """Return what makes one pass over ``count`` images (a small pack comes several times) and gives seconds for each.
+    """Return what makes one pass and gives the seconds for each of ``count`` images; a small pack comes several times.
 
     On CUDA the images are warped there, as in training.
     """
     on_device = device == "cuda"
+    more = count + (1 + max(AHEAD, threads)) * batch_size
     loader = Loader(
-        [pack] * math.ceil(count / len(open_pack(pack))),
+        [pack] * math.ceil(more / len(open_pack(pack))),
         batch_size,
-        rows=range(count),
+        rows=range(more),
         shuffle=True,
         augment=augment,
         threads=threads,
+        prefetch=AHEAD,
         channels_last=not on_device,
         device_augment=on_device,
     )
 
     def one_pass(step: Step | None) -> float:
-        start = time.perf_counter()
-        batches: Iterator[Tensor] = (
-            augment.apply_torch(batch[0].to(device, non_blocking=True), batch[2]) if on_device else batch[0]
-            for batch in loader
-        )
-        _consume(batches, step, batch_size)
-        return (time.perf_counter() - start) / count
+        with loader:
+            images: Iterator[Tensor] = (
+                augment.apply_torch(batch[0].to(device, non_blocking=True), batch[2]) if on_device else batch[0]
+                for batch in loader
+            )
+            return _alone(images) if step is None else _with_step(images, step, batch_size, count)
 
     return one_pass
 
 
-def _consume(batches: Iterator[Tensor], step: Step | None, batch_size: int) -> None:
-    """Take all batches; give them to the model, small ones put together."""
-    held: list[Tensor] = []
+def _alone(batches: Iterator[Tensor]) -> float:
+    """Take all batches and return the seconds for each image."""
+    start, count = time.perf_counter(), 0
     for images in batches:
-        if step is None:
-            continue
-        held.append(images)
-        if sum(map(len, held)) >= batch_size:
-            step(torch.cat(held) if len(held) > 1 else images)
-            held.clear()
-    if step is not None and held:
-        step(torch.cat(held))
+        count += len(images)
     _finish()
+    return (time.perf_counter() - start) / count
+
+
+def _with_step(batches: Iterator[Tensor], step: Step, batch_size: int, count: int) -> float:
+    """Return the seconds for each image between the end of a step and the end of one that is ``count`` images later.
+
+    What prepares images works all the time meanwhile, beside the steps, as it does in the middle of an epoch.
+    Small batches are put together.
+    """
+    held: list[Tensor] = []
+    learned, start = -1, 0.0
+    for images in batches:
+        held.append(images)
+        if sum(map(len, held)) < batch_size:
+            continue
+        step(torch.cat(held) if len(held) > 1 else images)
+        if learned < 0:
+            _finish()
+            learned, start = 0, time.perf_counter()
+        else:
+            learned += sum(map(len, held))
+        held.clear()
+        if learned >= count:
+            break
+    _finish()
+    return (time.perf_counter() - start) / learned
 
 
 def _finish() -> None:

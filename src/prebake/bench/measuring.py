@@ -63,8 +63,8 @@ def measure(  # noqa: PLR0913 - one keyword for each option of the command line
 
     A sample of the photographs is packed and trained on in three ways: decoding and preprocessing them in every epoch,
     as in 2019; from a file packed as published in 2019; with prebake. All three end in the same step of the same model,
-    have as many processes, and are measured in turn, in up to five rounds within two minutes. What all photographs
-    take is reckoned from that, in proportion to their number.
+    have as many processes, and are measured in turn, in two to five rounds, as many as end within two and a half
+    minutes. What all photographs take is reckoned from that, in proportion to their number.
 
     Parameters
     ----------
@@ -249,7 +249,6 @@ class _Bench:
         taken = _taken(step, batch, self.recipe.size)
         arms: dict[str, Callable[[], float]] = {
             "photographs epoch": partial(old.photographs, draws("photographs", step), step, batch),
-            "photographs loading": partial(old.photographs, draws("photographs", None), None, batch),
             "published epoch": partial(old.published, draws("published", step), step, batch),
             "published loading": partial(old.published, draws("published", None), None, batch),
         }
@@ -317,7 +316,7 @@ def _prebake_arms(
 
     batch, device = options.batch_size, step.device.type
     loading = sum(stages.values()) / options.workers
-    few, many = (_whole_batches(at_least(2 * batch, seconds), batch) for seconds in (max(loading, taken), loading))
+    few, many = (_whole_batches(at_least(batch, seconds), batch) for seconds in (max(loading, taken), loading))
     chosen: dict[str, Any] = {"batch_size": batch, "threads": options.workers, "device": device}
     train, load = load_prebake(pack, few, augment, **chosen), load_prebake(pack, many, augment, **chosen)
     size = open_pack(pack).shape[0]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["LONG_ENOUGH", "ROUNDS", "SECONDS", "at_least", "in_turn"]
 
 ROUNDS, FEWEST = 5, 2
-SECONDS = 120.0
+SECONDS = 150.0
 LONG_ENOUGH = 2.0
 """Seconds that one measurement should take, so that starting and stopping do not count."""
 
