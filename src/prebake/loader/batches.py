@@ -68,7 +68,7 @@ class Loader:
     threads
         By default one for each processor this process may use, at most 8.
     prefetch
-        Batches prepared ahead, at least one for each thread.
+        Batches prepared ahead, at least one for each thread. More of them leave the processor's cache.
     pin_memory
         Whether batches lie in page-locked memory, from where a GPU copies faster. By default when there is CUDA.
     device_augment
@@ -117,7 +117,7 @@ class Loader:
         world_size: int = 1,
         drop_last: bool = False,
         threads: int | None = None,
-        prefetch: int = 4,
+        prefetch: int = 2,
         pin_memory: bool | None = None,
         device_augment: bool = False,
         channels_last: bool = False,
