@@ -4,10 +4,10 @@ python bench/peers/run.py PACK [--environments build/peers] [--rounds 5] [--imag
 
 Every arm (``arm_*.py``) has its own process and, where ``environments.sh`` made one, its own environment; arms whose
 environment is not there are left out, saying so. Each arm writes its own format of the same images, reads them in each
-of its settings, and is checked: every image once, unchanged, with its label, in batches of 32. The best setting of each
-(by the median of three turns; those within 15 % all go on) then takes turns with the others, round by round, on two
-cores and from a warm cache, while all other arms wait. A turn is whole epochs, one after the other, for at least a
-second. First epochs, with opening, are told apart, and so are the writing (from memory) and the size of each format.
+of its settings, and is checked: every image once, unchanged, with its label, in batches of 32. Its best settings
+(within 30 % of the best, by one turn) then take turns with the others, round by round, on two cores and from a warm
+cache, while all other arms wait; of each arm the setting with the best median counts. A turn is whole epochs, one
+after the other, for at least a second, after one that does not count. First epochs, with opening, are told apart, and so are the writing (from memory) and the size of each format.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ sys.path.insert(0, str(HERE.parent))
 import measuring  # noqa: E402
 
 RAW = "prebake.Loader, raw"
-NEAR = 0.85  # settings this near to the best of their arm are measured to the end
+NEAR = 0.7  # settings this near to the best of their arm are measured to the end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ def interpreter(arm: Arm, environments: Path) -> Path | None:
 
 
 def candidates_of(arm: Arm, python: Path, scratch: Path, options: argparse.Namespace) -> list[Candidate]:
-    """Let the arm write its format; open it in each of its settings, check it, and take three turns."""
+    """Let the arm write its format; open it in each of its settings, check it, and take a turn."""
     process = Process(arm, python, scratch)
     told, wrote = process.ask("tell"), None
     if told["writes"] and not (scratch / arm.folder).exists():
@@ -143,7 +143,7 @@ def candidates_of(arm: Arm, python: Path, scratch: Path, options: argparse.Names
         process = Process(arm, python, scratch) if found else process
         first = process.ask("open", setting=setting, folder=scratch / arm.folder)["seconds"]
         spread = process.ask("check", images=scratch / "images.npy")["spread"]
-        rate = statistics.median(_rate(process, options.turn / 2) for _ in range(1 if options.quick else 3))
+        rate = _rate(process, options.turn)
         found.append(Candidate(arm, setting, process, told["versions"], first, spread, rate, wrote))
     return found
 
