@@ -7,7 +7,8 @@ environment is not there are left out, saying so. Each arm writes its own format
 of its settings, and is checked: every image once, unchanged, with its label, in batches of 32. Its best settings
 (within 30 % of the best, by one turn) then take turns with the others, round by round, on two cores and from a warm
 cache, while all other arms wait; of each arm the setting with the best median counts. A turn is whole epochs, one
-after the other, for at least a second, after one that does not count. First epochs, with opening, are told apart, and so are the writing (from memory) and the size of each format.
+after the other, for at least a second, after one that does not count. First epochs, with opening, are told apart, and
+so are the writing (from memory) and the size of each format.
 """
 
 from __future__ import annotations
