@@ -169,6 +169,7 @@ WAYS = {
     "published": "packed and\nread as in 2019",
     "prebake": "prebake",
 }
+WAY_NAMES = {"photographs": "from the photographs", "published": "as in 2019", "prebake": "with prebake"}
 
 
 def benchmarked(result: BenchResult) -> str:
@@ -312,9 +313,6 @@ def _on_bottlenecks(result: BenchResult) -> list[str]:
     return lines
 
 
-WAY_NAMES = {"photographs": "from the photographs", "published": "as in 2019", "prebake": "with prebake"}
-
-
 def _slowest(stage: str, share: float) -> str:
     return f"{'the step of the model' if stage == 'step' else stage}, {100 * share:.0f} % of an epoch"
 
@@ -325,12 +323,9 @@ def _advice(result: BenchResult, way: Way, stage: str) -> str:
     headroom = result.headroom()
     if way.name != "prebake" or headroom is None:
         return ""
+    times = f"{headroom:,.1f}" if headroom < 10 else f"{headroom:,.0f}"
     rates = f"{_rate(way.loading)} images/s, the model takes {_rate(result.step)}"
-    return (
-        f"; the loader alone gives {rates}: {headroom:,.1f} times as many"
-        if headroom < 10
-        else (f"; the loader alone gives {rates}: {headroom:,.0f} times as many")
-    )
+    return f"; the loader alone gives {rates}: {times} times as many"
 
 
 def demonstrated(result: Demonstration) -> str:

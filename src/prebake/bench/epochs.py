@@ -161,11 +161,10 @@ class OldLoading:
     def _pass(self, batches: list[list[int]], step: Step | None, batch_size: int, count: int) -> float:
         self._draws.batches = batches
         images = (images for images, _ in self._loader)
-        try:
-            return _alone(images) if step is None else _with_step(images, step, batch_size, count)
-        finally:
-            for _ in images:  # what was under way, so that the processes are free for the next pass
-                pass
+        seconds = _alone(images) if step is None else _with_step(images, step, batch_size, count)
+        for _ in images:  # what is under way yet, so that the processes are free for what comes next
+            pass
+        return seconds
 
 
 def load_prebake(
