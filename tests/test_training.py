@@ -285,7 +285,12 @@ def test_a_training_that_diverges_says_so(tmp_path: Path, packs: list[Path]) -> 
 
 
 def test_the_run_folder_is_whole_and_says_where_it_came_from(whole: Run, packs: list[Path]) -> None:
-    assert {path.name for path in whole.path.iterdir()} == set(FILES) - {"checkpoints", "report.html"}
+    assert {path.name for path in whole.path.iterdir()} == set(FILES) - {
+        "checkpoints",
+        "logs",
+        "thresholds.json",
+        "report.html",
+    }
     assert whole.complete
     assert [pack["digest"] for pack in whole.info["packs"]] == [Pack(path).digest for path in packs]
     assert whole.recipe == Pack(packs[0]).recipe

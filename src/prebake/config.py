@@ -128,7 +128,11 @@ class TrainConfig:
     threads: int | None = _help(None, "threads that read photographs and compute on the CPU; none: one a core")
     deterministic: bool = _help(default=False, text="refuse operations whose result is not the same each time")
     checkpoint_minutes: float = _help(10.0, "save what resuming needs this often within an epoch; 0: after each epoch")
-    logger: Literal["csv"] = _help("csv", "where metrics go: csv (metrics.csv in the run folder)")
+    logger: Literal["csv", "tensorboard", "wandb", "mlflow"] = _help(
+        "csv",
+        "where metrics go beside metrics.csv, which is always written: tensorboard, wandb or mlflow, into RUN/logs "
+        "(WANDB_MODE=online or MLFLOW_TRACKING_URI send them elsewhere)",
+    )
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -219,6 +223,25 @@ class TrainConfig:
         """
         origin = TrainConfig.preset(self.base).to_dict()
         return {name: value for name, value in self.to_dict().items() if value != origin[name]}
+
+    def options(self) -> list[str]:
+        """Return the words of a command line that make this configuration.
+
+        Examples
+        --------
+        >>> TrainConfig.preset("kernel", epochs=3, drop_last=True).options()
+        ['--preset', 'kernel', '--epochs', '3', '--drop-last=true']
+        """
+        words = ["--preset", self.base]
+        for name, value in self.changes().items():
+            option = "--" + name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"{option}={str(value).lower()}")
+            elif isinstance(value, list):
+                words += [option, *(str(entry) for entry in value)]
+            elif value is not None:
+                words += [option, str(value)]
+        return words
 
 
 def _types() -> dict[str, Any]:

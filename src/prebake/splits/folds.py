@@ -62,6 +62,11 @@ class Folds:
         """The numbers of the folds, in order."""
         return tuple(np.unique(self.fold[self.fold >= 0]).tolist())
 
+    @property
+    def together(self) -> list[str]:
+        """(N,) equal texts for rows that stay together: patients and duplicates, of the packs and of the table."""
+        return together(self.duplicates, self.groups, self.clusters)
+
     def val_rows(self, fold: int) -> NDArray[np.int64]:
         """Return the rows of a fold, sorted."""
         if fold not in self.numbers:

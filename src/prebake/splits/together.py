@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prebake.duplicates import Duplicates, Joined
 
 __all__ = ["together"]
 
 
-def together(duplicates: Duplicates) -> list[str]:
+def together(duplicates: Duplicates, *further: Sequence[str]) -> list[str]:
     """Join patients and clusters of duplicates: a patient whose photograph copies another patient's joins the two.
 
     Groups are known by their name, over all packs. Rows without a label join others too.
@@ -16,6 +18,8 @@ def together(duplicates: Duplicates) -> list[str]:
     ----------
     duplicates
         What :func:`prebake.duplicates.find_duplicates` found in the packs.
+    further
+        (N,) names that a table adds: rows of one name are joined too, ``""`` joins none.
 
     Returns
     -------
@@ -25,6 +29,6 @@ def together(duplicates: Duplicates) -> list[str]:
     """
     rows = duplicates.rows
     joined = Joined(len(rows))
-    joined.join_equal(rows.groups)
-    joined.join_equal(duplicates.names)
+    for names in (rows.groups, duplicates.names, *further):
+        joined.join_equal(names)
     return [rows.titles[first] for first in joined.roots()]

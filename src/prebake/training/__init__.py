@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,22 +18,31 @@ from prebake.errors import OptionError, RunError
 from prebake.memory import kept_memory
 from prebake.models import build_model
 from prebake.runs import Run, RunWriter
-from prebake.store import Pack
-from prebake.training.data import Data, augmentation, gather
+from prebake.training.data import Data, Fold, augmentation, gather
 from prebake.training.folder import Finish, alone, begin, check_folder, first_process
 from prebake.training.learner import Learner
+from prebake.training.loggers import logging_to
 from prebake.training.watch import Checkpoints, Stop, Stopped, TerminalBar, checkpoint_path, hushed
 
 if TYPE_CHECKING:
+    import os
+
     from lightning.pytorch.callbacks import Callback
+    from lightning.pytorch.loggers import Logger
+
+    from prebake.splits import Folds
+    from prebake.store import Packs
 
 __all__ = ["fit"]
 
 
 def fit(
-    packs: Pack | str | os.PathLike[str] | Sequence[Pack | str | os.PathLike[str]],
+    packs: Packs,
     run: str | os.PathLike[str],
     config: TrainConfig | None = None,
+    *,
+    folds: Folds | None = None,
+    fold: int | None = None,
 ) -> Run:
     """Train a model on packs; the run folder then holds all that predicting needs.
 
@@ -50,6 +58,9 @@ def fit(
         The run folder; see :mod:`prebake.runs` for what it will hold.
     config
         What to do; by default the preset ``default``.
+    folds, fold
+        Folds of these packs, and the one that validates; those left train. Without them a share of the photographs is
+        held out, patients and copies on one side.
 
     Returns
     -------
@@ -59,8 +70,8 @@ def fit(
     Raises
     ------
     RunError
-        The folder holds another training or something else, another process trains into it, the packs have no labels,
-        or the training diverged.
+        The folder holds another training (or another fold) or something else, another process trains into it, the packs
+        have no labels, or the training diverged.
     OptionError, WeightsError, RecipeMismatch, SplitError
         The configuration, first weights or packs cannot be used.
     KeyboardInterrupt
@@ -74,7 +85,9 @@ def fit(
     0.83
     """
     config, folder = config or TrainConfig(), Path(run)
-    data = gather([packs] if isinstance(packs, Pack | str | os.PathLike) else packs, config)
+    if (folds is None) != (fold is None):
+        raise OptionError("folds and fold belong together", expected="both or none", got=f"fold {fold}")
+    data = gather(packs, config, Fold(folds, fold) if folds is not None and fold is not None else None)
     writer = RunWriter(folder)
     with alone(folder, config.nodes), _settings(config), hushed():
         done = check_folder(folder, config, data)
@@ -92,12 +105,13 @@ def _train(writer: RunWriter, config: TrainConfig, data: Data) -> None:
     )
     augment = augmentation(data, config, pretraining)
     stop = Stop()
-    trainer = _trainer(writer, config, [Checkpoints(writer, config.checkpoint_minutes, stop), Finish(writer)])
-    if first_process():
-        begin(writer, config, data, augment, resumed=resumed)
+    callbacks: list[Callback] = [Checkpoints(writer, config.checkpoint_minutes, stop), Finish(writer)]
     learner = Learner(model, config, data, augment)
     try:
-        with stop.listening():
+        with stop.listening(), logging_to(writer.logs, config) as logger:
+            trainer = _trainer(writer, config, callbacks, logger)
+            if first_process():
+                begin(writer, config, data, augment, resumed=resumed)
             trainer.fit(learner, ckpt_path=checkpoint if resumed else None, weights_only=True)
     except (Stopped, SIGTERMException) as reason:
         raise KeyboardInterrupt(
@@ -110,7 +124,9 @@ def _train(writer: RunWriter, config: TrainConfig, data: Data) -> None:
         ) from error
 
 
-def _trainer(writer: RunWriter, config: TrainConfig, callbacks: list[Callback]) -> lightning.Trainer:
+def _trainer(
+    writer: RunWriter, config: TrainConfig, callbacks: list[Callback], logger: Logger | None
+) -> lightning.Trainer:
     precision = config.precision if config.precision != "auto" else "16-mixed" if _on_cuda(config) else "32-true"
     on_terminal = sys.stdout.isatty()
     try:
@@ -128,7 +144,8 @@ def _trainer(writer: RunWriter, config: TrainConfig, callbacks: list[Callback]) 
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            logger=False,
+            logger=logger or False,
+            log_every_n_steps=1,
             default_root_dir=writer.path,
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:

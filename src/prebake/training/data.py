@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from prebake.augment import Augment
-from prebake.errors import OptionError, RecipeMismatch, RunError
+from prebake.duplicates import find_duplicates
+from prebake.errors import RecipeMismatch, RunError, SplitError
 from prebake.recipe import require_same
-from prebake.splits import holdout
-from prebake.store import Pack, open_pack
+from prebake.splits import holdout, together
+from prebake.store import Pack, PackRows, Packs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +24,21 @@ if TYPE_CHECKING:
     from prebake.config import TrainConfig
     from prebake.models import DataConfig
     from prebake.recipe import Recipe
+    from prebake.splits import Folds
 
-__all__ = ["Data", "augmentation", "gather"]
+__all__ = ["Data", "Fold", "augmentation", "gather"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 COLOUR_CHANGING = ("kernel", "graham", "ben")
 """Recipes that subtract the local average: what they give no longer has the colours that pretraining saw."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of several: the rows that validate; those of all other folds train."""
+
+    folds: Folds
+    number: int
 
 
 @dataclass(frozen=True)
@@ -36,22 +47,32 @@ class Data:
 
     Parameters
     ----------
-    packs
-        Opened packs of one recipe; row ``i`` of pack ``k`` is row ``i + rows of all packs before k``.
-    labels
-        (N,) float32, NaN where missing.
+    rows
+        The rows of opened packs of one recipe.
+    groups
+        (N,) equal names for what must stay together (a patient's photographs, copies); ``""`` for a row on its own.
     train, val
         Sorted row numbers; rows without a label are in neither, nor are those of a published test set (unless the
-        configuration says ``use_test``).
-    groups
-        (N,) names of what must stay together; ``""`` for none.
+        configuration says ``use_test``), nor what is in no fold.
+    fold
+        The fold that validates; ``None`` for a hold-out.
     """
 
-    packs: tuple[Pack, ...]
-    labels: NDArray[np.float32]
+    rows: PackRows
     groups: tuple[str, ...]
     train: NDArray[np.int64]
     val: NDArray[np.int64]
+    fold: Fold | None = None
+
+    @property
+    def packs(self) -> tuple[Pack, ...]:
+        """The packs."""
+        return self.rows.packs
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """(N,) float32, NaN where missing."""
+        return self.rows.labels
 
     @property
     def recipe(self) -> Recipe | None:
@@ -63,71 +84,99 @@ class Data:
         """Side of the images in pixels."""
         return int(self.packs[0].shape[0])
 
+    @property
+    def kept_out(self) -> int:
+        """How many labelled photographs of a published test set take no part."""
+        test = np.array([split == "test" for split in self.rows.splits], np.bool_)
+        test[self.train] = test[self.val] = False
+        return int((test & ~np.isnan(self.labels)).sum())
+
     def describe_packs(self) -> list[dict[str, Any]]:
         """Return path, name, digest, rows and recipe digest of each pack."""
         return [
             {
                 "path": os.fspath(pack.path),
-                "name": pack.name,
+                "name": name,
                 "digest": pack.digest,
                 "rows": len(pack),
                 "recipe_digest": pack.recipe_digest,
             }
-            for pack in self.packs
+            for pack, name in zip(self.packs, self.rows.names, strict=True)
         ]
 
     def split_table(self) -> pd.DataFrame:
-        """Return id_code, pack, label, group and part (train or val) of every labelled row, in the order of rows."""
+        """Return id_code, pack, label, group, fold (of folds) and part (train or val) of every row that takes part."""
         rows = np.sort(np.concatenate([self.train, self.val]))
         table = self.table(rows)
-        table["group"] = [self.groups[row] for row in rows]
+        if self.fold is not None:
+            table["fold"] = self.fold.folds.fold[rows]
         table["part"] = np.where(np.isin(rows, self.val), "val", "train")
         return table
 
     def table(self, rows: NDArray[np.int64]) -> pd.DataFrame:
-        """Return id_code, pack and label of rows."""
-        places = [self.place(row) for row in rows]
+        """Return id_code, pack, label and group of rows."""
         return pd.DataFrame(
             {
-                "id_code": [pack.ids[row] for pack, row in places],
-                "pack": [pack.name for pack, _ in places],
+                "id_code": [self.rows.ids[row] for row in rows],
+                "pack": [self.rows.names[pack] for pack in self.rows.pack_of[rows]],
                 "label": self.labels[rows],
+                "group": [self.groups[row] for row in rows],
             }
         )
 
-    def place(self, row: int) -> tuple[Pack, int]:
-        """Return the pack a row lies in, and its row there."""
-        starts = np.cumsum([0, *(len(pack) for pack in self.packs)])
-        index = int(np.searchsorted(starts, row, side="right")) - 1
-        return self.packs[index], int(row - starts[index])
-
     def images(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images of rows, uint8 (K, H, W, C)."""
-        return np.stack([pack[row] for pack, row in map(self.place, rows)])
+        return np.stack([pack[row] for pack, row in map(self.rows.place, rows.tolist())])
 
 
-def gather(packs: Sequence[Pack | str | os.PathLike[str]], config: TrainConfig) -> Data:
+def gather(packs: Packs, config: TrainConfig, fold: Fold | None = None) -> Data:
     """Open packs, check that they go together, and split their labelled rows.
 
-    Photographs of one group, and byte-identical photographs where no group is known, stay on one side.
+    A patient's photographs and all copies of a photograph stay on one side.
+
+    Parameters
+    ----------
+    packs
+        Packs or paths.
+    config
+        Decides the hold-out.
+    fold
+        What validates instead of a hold-out.
 
     Raises
     ------
     OptionError
-        There is no pack.
+        There is no pack, or one is given twice.
     RunError
         There is no labelled row, or the images cannot be trained on.
     RecipeMismatch
         The packs were baked with different recipes.
+    SplitError
+        The folds are of other packs, or there is no such fold.
     """
-    opened = tuple(pack if isinstance(pack, Pack) else open_pack(pack) for pack in packs)
-    if not opened:
-        raise OptionError("there is no pack to train on", expected="at least one pack made by prebake pack")
-    for pack in opened:
-        _check(pack, opened[0])
-    labels = np.concatenate([pack.labels for pack in opened]).astype(np.float32)
-    known = ~np.isnan(labels)
-    kept = np.array([split == "test" and not config.use_test for pack in opened for split in pack.splits], np.bool_)
+    rows = PackRows.of(packs)
+    for pack in rows.packs:
+        _check(pack, rows.packs[0])
+    if fold is not None:
+        _require_same_packs(rows, fold.folds)
+        train, val = fold.folds.train_rows(fold.number), fold.folds.val_rows(fold.number)
+        _require_finite(rows.labels[np.concatenate([train, val])])
+        return Data(rows, _shared(fold.folds.together), train, val, fold)
+    labelled = _usable(rows, use_test=config.use_test)
+    companions = together(find_duplicates(rows))
+    held = holdout(
+        rows.labels[labelled],
+        [companions[row] for row in labelled],
+        fraction=config.val_fraction,
+        seed=config.seed,
+    )
+    return Data(rows, _shared(companions), labelled[~held], labelled[held])
+
+
+def _usable(rows: PackRows, *, use_test: bool) -> NDArray[np.int64]:
+    """Return the rows that may take part, or refuse where there are none."""
+    known = ~np.isnan(rows.labels)
+    kept = np.array([split == "test" and not use_test for split in rows.splits], np.bool_)
     labelled = np.flatnonzero(known & ~kept)
     if known.any() and not len(labelled):
         raise RunError(
@@ -136,21 +185,33 @@ def gather(packs: Sequence[Pack | str | os.PathLike[str]], config: TrainConfig) 
         )
     if not len(labelled):
         raise RunError(
-            f"no photograph of {', '.join(pack.name for pack in opened)} has a label",
+            f"no photograph of {', '.join(rows.names)} has a label",
             do="pack again with --labels CSV, or from a folder that brings its table",
         )
-    if not np.isfinite(labels[labelled]).all():
+    _require_finite(rows.labels[labelled])
+    return labelled
+
+
+def _require_finite(labels: NDArray[np.float32]) -> None:
+    if not np.isfinite(labels).all():
         raise RunError("a label is infinite", do="correct the table and pack again")
-    groups = tuple(group for pack in opened for group in pack.groups)
-    alike = [group or f"file {digest}" for group, digest in zip(groups, _digests(opened), strict=True)]
-    held = holdout(labels[labelled], [alike[row] for row in labelled], fraction=config.val_fraction, seed=config.seed)
-    return Data(opened, labels, groups, labelled[~held], labelled[held])
 
 
-def _digests(packs: Sequence[Pack]) -> list[str]:
-    """Return the digest of each source photograph; where it is not known, something that no other row has."""
-    found = (digest for pack in packs for digest in pack.source_digest)
-    return [digest or f"of row {row}" for row, digest in enumerate(found)]
+def _require_same_packs(rows: PackRows, folds: Folds) -> None:
+    mine, theirs = ([pack.digest for pack in of.packs] for of in (rows, folds.rows))
+    if mine != theirs:
+        raise SplitError(
+            "the folds are of other packs",
+            expected=", ".join(rows.names),
+            got=", ".join(folds.rows.names),
+            do="make them from these packs, or load them with Folds.load(TABLE, PACKS)",
+        )
+
+
+def _shared(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that several rows have, ``""`` for the others."""
+    times = Counter(names)
+    return tuple(name if times[name] > 1 else "" for name in names)
 
 
 def _check(pack: Pack, first: Pack) -> None:

@@ -8,11 +8,11 @@ import os
 import platform
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,13 +28,24 @@ from prebake.training.watch import best_path
 from prebake.version import __version__
 
 if TYPE_CHECKING:
+    import pandas as pd
     from lightning import LightningModule, Trainer
 
     from prebake.augment import Augment
     from prebake.config import TrainConfig
     from prebake.training.data import Data
 
-__all__ = ["Finish", "alone", "begin", "check_folder", "first_process"]
+__all__ = [
+    "Finish",
+    "alone",
+    "begin",
+    "check_folder",
+    "config_differences",
+    "first_process",
+    "now",
+    "pack_differences",
+    "versions",
+]
 
 WORST_SHOWN = 24
 FREE_TO_CHANGE = ("accelerator", "devices", "nodes", "strategy", "threads", "checkpoint_minutes", "logger")
@@ -81,15 +92,9 @@ def check_folder(folder: Path, config: TrainConfig, data: Data) -> Run | None:
         return None
     found = Run(folder)
     differences = [
-        f"{name}: {value!r} before, {config.to_dict()[name]!r} now"
-        for name, value in found.config.to_dict().items()
-        if value != config.to_dict()[name] and name not in FREE_TO_CHANGE
-    ]
-    before, now = (
-        [(pack["name"], pack["digest"]) for pack in packs] for packs in (found.info["packs"], data.describe_packs())
-    )
-    if [digest for _, digest in before] != [digest for _, digest in now]:
-        differences.append(f"packs: {_names(before)} before, {_names(now)} now")
+        *config_differences(found.config, config),
+        *pack_differences(found.info["packs"], data.describe_packs()),
+    ] or _split_differences(found, data)
     if differences:
         raise RunError(
             f"{folder} holds another training ({found.info['state']})\n"
@@ -99,8 +104,44 @@ def check_folder(folder: Path, config: TrainConfig, data: Data) -> Run | None:
     return found if found.complete else None
 
 
-def _names(packs: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} ({digest[:8]})" for name, digest in packs)
+def config_differences(before: TrainConfig, now: TrainConfig) -> list[str]:
+    """Return a line for each field that differs and that decides what a training does."""
+    values = now.to_dict()
+    return [
+        f"{name}: {value!r} before, {values[name]!r} now"
+        for name, value in before.to_dict().items()
+        if value != values[name] and name not in FREE_TO_CHANGE
+    ]
+
+
+def pack_differences(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line where two lists of packs, as :meth:`Data.describe_packs` gives them, hold other images."""
+    if [pack["digest"] for pack in before] == [pack["digest"] for pack in now]:
+        return []
+    return [f"packs: {_names(before)} before, {_names(now)} now"]
+
+
+def _split_differences(found: Run, data: Data) -> list[str]:
+    """Return a line where other photographs train or validate, or stand in other folds."""
+    before, now = (_split(table) for table in (found.split(), data.split_table()))
+    if before == now:
+        return []
+    was, is_ = found.fold, None if data.fold is None else data.fold.number
+    if was != is_:
+        return [f"split: {_side(was)} before, {_side(is_)} now"]
+    return ["split: other photographs train or validate now"]
+
+
+def _split(table: pd.DataFrame) -> list[list[object]]:
+    return [table[name].tolist() for name in ("id_code", "fold", "part") if name in table.columns]
+
+
+def _side(fold: int | None) -> str:
+    return "a hold-out" if fold is None else f"fold {fold}"
+
+
+def _names(packs: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{pack['name']} ({str(pack['digest'])[:8]})" for pack in packs)
 
 
 def begin(writer: RunWriter, config: TrainConfig, data: Data, augment: Augment, *, resumed: bool) -> None:
@@ -117,9 +158,10 @@ def begin(writer: RunWriter, config: TrainConfig, data: Data, augment: Augment, 
     writer.write_info(
         {
             "state": "training",
-            "created": created or _now(),
+            "created": created or now(),
             "model": config.model,
             "packs": data.describe_packs(),
+            **({} if data.fold is None else {"fold": data.fold.number, "folds": list(data.fold.folds.numbers)}),
             "input": {
                 "size": data.size,
                 "mean": list(augment.mean),
@@ -130,8 +172,8 @@ def begin(writer: RunWriter, config: TrainConfig, data: Data, augment: Augment, 
             "n_train": len(data.train),
             "n_val": len(data.val),
             "n_unlabelled": unlabelled,
-            "n_test": len(data.labels) - len(data.train) - len(data.val) - unlabelled,
-            "versions": _versions(),
+            "n_test": data.kept_out,
+            "versions": versions(),
         }
     )
 
@@ -163,12 +205,12 @@ class Finish(Callback):
         info = Run(writer.path).info
         info |= {
             "state": "complete",
-            "finished": _now(),
+            "finished": now(),
             "best_epoch": learner.best_epoch,
             "precision": str(trainer.precision),
             "device": _device(trainer),
             "seconds": round(sum(row["seconds"] for row in learner.history), 3),
-            "versions": _versions(),
+            "versions": versions(),
         }
         writer.write_info(info)
         shutil.rmtree(writer.checkpoints, ignore_errors=True)
@@ -180,10 +222,12 @@ def _device(trainer: Trainer) -> str:
     return f"{trainer.world_size} x {name}" if trainer.world_size > 1 else name
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as a run records it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions that a run records."""
     found = {name: version(name) for name in ("torch", "timm", "lightning", "numpy")}
     return {"prebake": __version__, "python": platform.python_version(), **found}

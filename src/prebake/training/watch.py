@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from prebake.files import atomic_path
 from prebake.models import save_weights
 from prebake.training.learner import Learner
+from prebake.training.loggers import log_epoch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,6 +141,7 @@ class Checkpoints(Checkpoint):
         best = best_path(self.folder, learner.best_epoch)
         if trainer.is_global_zero and row["epoch"] == learner.best_epoch:
             save_weights(learner.kept.state_dict(), best, {"epoch": str(learner.best_epoch)})
+        log_epoch(trainer.logger, row)
         self._save(trainer)
         if trainer.is_global_zero:
             self.writer.write_metrics(learner.history)

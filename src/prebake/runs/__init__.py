@@ -1,0 +1,41 @@
+"""What trainings leave behind: run folders and cross-validations, read and written without torch."""
+
+from prebake.runs.crossval import CV, FOLDS, OOF, CrossValidation, FoldScore, Summary, fold_folder, repeat_folder
+from prebake.runs.folder import CONFIG, FORMAT, RECIPE, THRESHOLDS, Fitted
+from prebake.runs.opening import common_fitted, expand, open_run
+from prebake.runs.run import BEST, CHECKPOINTS, FILES, INFO, LAST, LOGS, METRICS, REPORT, SPLIT, VALIDATION, Run, Worst
+from prebake.runs.thresholds import find_thresholds
+from prebake.runs.writer import RunWriter
+
+__all__ = [
+    "BEST",
+    "CHECKPOINTS",
+    "CONFIG",
+    "CV",
+    "FILES",
+    "FOLDS",
+    "FORMAT",
+    "INFO",
+    "LAST",
+    "LOGS",
+    "METRICS",
+    "OOF",
+    "RECIPE",
+    "REPORT",
+    "SPLIT",
+    "THRESHOLDS",
+    "VALIDATION",
+    "CrossValidation",
+    "Fitted",
+    "FoldScore",
+    "Run",
+    "RunWriter",
+    "Summary",
+    "Worst",
+    "common_fitted",
+    "expand",
+    "find_thresholds",
+    "fold_folder",
+    "open_run",
+    "repeat_folder",
+]
