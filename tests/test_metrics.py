@@ -174,7 +174,10 @@ def test_an_interval_that_cannot_be_had_is_nan():
         metrics.kappa_interval([0, 1], [0, 1], ["a"])
 
 
-@pytest.mark.parametrize("name", ["agreement", "bootstrap", "grades", "overview"])
+EXAMPLES = "agreement bootstrap calibration comparing cutpoints draws grades judged judging overview ranking referral"
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES.split(), "reliability"])
 def test_the_examples_in_the_docstrings_run(name):
     found = doctest.testmod(importlib.import_module(f"prebake.metrics.{name}"))
     assert found.attempted > 0

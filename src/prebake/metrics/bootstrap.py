@@ -1,4 +1,4 @@
-"""How far a number would move with other photographs: the bootstrap, drawing whole groups."""
+"""How far kappa would move with other photographs, from labels and grades alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from prebake.errors import OptionError
 from prebake.metrics.agreement import kappa_of_confusion
 from prebake.metrics.checks import Floats, Ints, columns, require_whole, why_no_kappa
+from prebake.metrics.draws import Bootstrap, members
 
 __all__ = ["kappa_interval"]
 
@@ -25,9 +25,9 @@ def kappa_interval(
 ) -> tuple[float, float]:
     """Bootstrap interval (percentile) of quadratic weighted kappa, drawing whole groups.
 
-    Photographs of one patient resemble each other; drawing them one by one makes the interval too narrow, so groups are
-    drawn with replacement (cluster bootstrap; Field and Welsh, 2007). Groups with the same contents are
-    interchangeable, so a draw is one multinomial over the distinct contents, whatever the number of rows.
+    The interval of :func:`prebake.metrics.judge`, up to the noise of the draws, in a fraction of the time: groups with
+    the same contents are interchangeable, so a draw is one multinomial over the distinct contents, whatever the number
+    of rows.
 
     Parameters
     ----------
@@ -35,12 +35,8 @@ def kappa_interval(
         (N,) labels and predicted grades, whole numbers from 0.
     groups
         (N,) names (the patient); ``""`` is a group of its own, as is every row without ``groups``.
-    level
-        Share of draws between the two ends.
-    samples
-        Number of draws.
-    seed
-        Of the draws: the same rows give the same interval.
+    level, samples, seed
+        As of :class:`prebake.metrics.Bootstrap`.
 
     Returns
     -------
@@ -53,27 +49,23 @@ def kappa_interval(
     >>> 0.75 < low < high < 0.95
     True
     """
-    if not 0 < level < 1 or samples < 1:
-        raise OptionError("no such interval", expected="level in 0..1, samples >= 1", got=f"{level}, {samples}")
+    bootstrap = Bootstrap(level, samples, seed)
     labels, grades = columns(y, p)
     require_whole(grades)
-    nothing = (float("nan"), float("nan"))
     if why_no_kappa(labels, grades):
-        return nothing
+        return float("nan"), float("nan")
     contents, times = _group_contents(labels, grades, groups)
     if times.sum() < 2:
-        return nothing
-    drawn = np.random.default_rng(seed).multinomial(times.sum(), times / times.sum(), size=samples)
+        return float("nan"), float("nan")
     side = round(contents.shape[1] ** 0.5)
-    kappas = kappa_of_confusion((drawn @ contents).reshape(samples, side, side))
-    kappas = kappas[np.isfinite(kappas)]
-    if kappas.size * 2 < samples:
-        return nothing
-    low, high = np.quantile(kappas, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+
+    def score(weights: Floats) -> dict[str, Floats]:
+        return {"kappa": kappa_of_confusion((weights @ contents).reshape(-1, side, side))}
+
+    return bootstrap.ends(bootstrap.values(score, times, side * side)["kappa"])
 
 
-def _group_contents(labels: Floats, grades: Floats, groups: Sequence[str] | None) -> tuple[Ints, Ints]:
+def _group_contents(labels: Floats, grades: Floats, groups: Sequence[str] | None) -> tuple[Floats, Ints]:
     """Return the distinct contents of groups, (D, C * C) confusion counts, and how many groups have each, (D,)."""
     both = np.concatenate([labels, grades])
     low = both.min()
@@ -81,15 +73,11 @@ def _group_contents(labels: Floats, grades: Floats, groups: Sequence[str] | None
     cells = ((labels - low) * side + (grades - low)).astype(np.int64)
     if groups is None or not any(groups):
         present, times = np.unique(cells, return_counts=True)
-        contents = np.zeros((len(present), side * side), dtype=np.int64)
+        contents = np.zeros((len(present), side * side))
         contents[np.arange(len(present)), present] = 1
         return contents, times.astype(np.int64)
-    if len(groups) != len(cells):
-        raise OptionError("the groups do not fit the labels", expected=f"{len(cells)} groups", got=len(groups))
-    own = [("group", name) if name else ("row", index) for index, name in enumerate(groups)]
-    numbers: dict[tuple[str, object], int] = {}
-    members = np.array([numbers.setdefault(key, len(numbers)) for key in own])
-    counts = np.zeros((len(numbers), side * side), dtype=np.int64)
-    np.add.at(counts, (members, cells), 1)
+    group = members(groups, len(cells))
+    counts = np.zeros((int(group.max()) + 1, side * side))
+    np.add.at(counts, (group, cells), 1)
     contents, times = np.unique(counts, axis=0, return_counts=True)
     return contents, times.astype(np.int64)

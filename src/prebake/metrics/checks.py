@@ -7,13 +7,18 @@ import numpy.typing as npt
 
 from prebake.errors import OptionError
 
-__all__ = ["Floats", "Ints", "columns", "require_whole", "why_no_kappa"]
+__all__ = ["Floats", "Ints", "columns", "nothing", "require_whole", "why_no_kappa"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 LARGEST_SPAN = 100
 """Kappa is for grades: where labels span more they are measurements, and a table of all pairs would fill the memory."""
+
+
+def nothing() -> Floats:
+    """Return an empty column."""
+    return np.empty(0)
 
 
 def columns(y: npt.ArrayLike, p: npt.ArrayLike) -> tuple[Floats, Floats]:
