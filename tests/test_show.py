@@ -110,7 +110,7 @@ def test_photographs_that_are_not_in_the_sources_are_named(pack: Pack, folder: P
     (folder / "eye2.png").unlink()
     with pytest.raises(SourceError, match=r"1 of 2 photographs are not in the sources: eye2") as caught:
         grid(pack, ["eye1", "eye2"], sources=[folder], cell=CELL)
-    assert "--before" in str(caught.value)
+    assert "as they were given to prebake pack" in str(caught.value)
 
 
 def test_a_photograph_that_has_changed_is_not_passed_off_as_the_one_that_was_baked(pack: Pack, folder: Path) -> None:

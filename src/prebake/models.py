@@ -31,7 +31,15 @@ if TYPE_CHECKING:
 
     from prebake.runs import Run
 
-__all__ = ["DataConfig", "build_model", "load_run_model", "load_weights", "rename_weights", "save_weights"]
+__all__ = [
+    "DataConfig",
+    "build_model",
+    "choose_device",
+    "load_run_model",
+    "load_weights",
+    "rename_weights",
+    "save_weights",
+]
 
 _PROBE_SECONDS = 5.0
 _UNREADABLE = (
@@ -386,3 +394,23 @@ def load_run_model(run: Run) -> nn.Module:
     model, _ = build_model(str(run.info["model"]), "none", image_size=int(run.info["input"]["size"]))
     load_weights(model, path, new_head=False)
     return model.eval()
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return a device of torch, tried out; ``"auto"`` takes what the machine has.
+
+    Raises
+    ------
+    OptionError
+        The device cannot be used.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionError(
+            f"device {wanted} cannot be used: {str(error).splitlines()[0]}", do="use --device cpu, or auto"
+        ) from error
+    return device

@@ -21,7 +21,7 @@ from prebake.store import Pack, open_pack
 if TYPE_CHECKING:
     from prebake.records import Sample
 
-__all__ = ["grid", "save_grid"]
+__all__ = ["choose_rows", "drawable", "find_photographs", "grid", "read_photograph", "save_grid"]
 
 Pathish = str | os.PathLike[str]
 Pixels = npt.NDArray[np.uint8]
@@ -123,19 +123,20 @@ def grid(
     pack = pack if isinstance(pack, Pack) else open_pack(pack)
     if len(pack) == 0:
         raise PackError(f"{pack.name} holds no image", do="prebake info PACK shows what failed")
-    rows = [pack.index_of(name) for name in ids] if ids else _choose(pack.labels, count)
-    photographs = [] if sources is None else _photographs(pack, rows, sources)
+    rows = [pack.index_of(name) for name in ids] if ids else choose_rows(pack.labels, count)
+    photographs = [] if sources is None else find_photographs(pack, rows, sources)
     pictures = []
     for place, row in enumerate(rows):
         squares = [_fit(_colour(pack[row]), cell)]
         if photographs:
-            before = _fit(_photograph(pack, row, photographs[place], cell), cell)
+            data = read_photograph(photographs[place], pack.source_digest[row])
+            before = _fit(decode(data, min_side=cell, exact=False).image, cell)
             squares = [before, np.full((cell, GAP // 2, 3), BACKGROUND, np.uint8), *squares]
         pictures.append(_caption(np.concatenate(squares, axis=1), pack.ids[row], _label(pack.labels[row])))
     return _arrange(pictures)
 
 
-def _choose(labels: npt.NDArray[np.float32], count: int) -> list[int]:
+def choose_rows(labels: npt.NDArray[np.float32], count: int) -> list[int]:
     """Return at most ``count`` rows: the labels share them as evenly as they can, in each label evenly spread."""
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels[~np.isnan(labels)])]
     groups = [group for group in (*groups, np.flatnonzero(np.isnan(labels))) if len(group)]
@@ -150,7 +151,7 @@ def _choose(labels: npt.NDArray[np.float32], count: int) -> list[int]:
     return rows
 
 
-def _photographs(pack: Pack, rows: Sequence[int], sources: Sequence[Pathish] | Pathish) -> list[Sample]:
+def find_photographs(pack: Pack, rows: Sequence[int], sources: Sequence[Pathish] | Pathish) -> list[Sample]:
     """Find the sample of every row: by its path in the source, or by its id where the source was renamed."""
     listed = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     samples = survey(listed).samples
@@ -164,15 +165,14 @@ def _photographs(pack: Pack, rows: Sequence[int], sources: Sequence[Pathish] | P
             + (", ..." if len(missing) > 5 else ""),
             expected="the folders or archives that the pack was made of",
             got=", ".join(str(source) for source in listed),
-            do="give all of them to --before, as they were given to prebake pack",
+            do="give all of them, as they were given to prebake pack",
         )
     return [sample for sample in found if sample is not None]
 
 
-def _photograph(pack: Pack, row: int, sample: Sample, cell: int) -> Pixels:
-    """Decode the photograph of a row, after making sure that it is the one that was baked."""
+def read_photograph(sample: Sample, baked_from: str) -> bytes:
+    """Read a photograph, after making sure that it is the one that was baked (where its digest is known)."""
     data = read_bytes(sample)
-    baked_from = pack.source_digest[row]
     if baked_from and digest(data) != baked_from:
         raise SourceError(
             f"{sample.id} ({sample.path}) is not the photograph that was baked",
@@ -180,7 +180,7 @@ def _photograph(pack: Pack, row: int, sample: Sample, cell: int) -> Pixels:
             got=f"digest {digest(data)}",
             do="pack the sources again, or give the ones that the pack was made of",
         )
-    return decode(data, min_side=cell, exact=False).image
+    return data
 
 
 def _colour(image: Pixels) -> Pixels:
@@ -223,21 +223,21 @@ def _shorten(text: str, room: int) -> str:
     return short
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
     """OpenCV before 5 draws ASCII only; there other characters are written as escapes rather than as '?'."""
     return text if int(cv2.__version__.split(".")[0]) >= 5 else text.encode("ascii", "backslashreplace").decode()
 
 
 def _text_width(text: str) -> int:
     """Return the width in pixels; text is drawn at twice its size and reduced, which is smoother."""
-    return math.ceil(cv2.getTextSize(_drawable(text), FONT, FONT_SCALE, 2)[0][0] / 2) + 2
+    return math.ceil(cv2.getTextSize(drawable(text), FONT, FONT_SCALE, 2)[0][0] / 2) + 2
 
 
 def _write(line: Pixels, text: str, left: int, colour: tuple[int, int, int]) -> None:
     """Write text into a line ``(LINE, W, 3)``, in place, from column ``left`` on."""
     height, width = line.shape[0], max(1, min(_text_width(text), line.shape[1] - left))
     ink = np.zeros((2 * height, 2 * width), np.uint8)
-    cv2.putText(ink, _drawable(text), (2, 2 * height - 20), FONT, FONT_SCALE, 255, 2, cv2.LINE_AA)
+    cv2.putText(ink, drawable(text), (2, 2 * height - 20), FONT, FONT_SCALE, 255, 2, cv2.LINE_AA)
     strength = cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA)[..., None] / 255
     part = line[:, left : left + width]
     part[:] = np.round(part + strength * (np.array(colour) - part))
