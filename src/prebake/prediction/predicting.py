@@ -24,7 +24,7 @@ from prebake.prediction.table import Predictions
 from prebake.progress import Progress
 from prebake.progress import progress as progress_bar
 from prebake.recipe import Recipe, require_same
-from prebake.runs import Run
+from prebake.runs import CrossValidation, Run, expand, open_run
 from prebake.sources import survey
 from prebake.store import Pack, open_pack
 
@@ -43,7 +43,7 @@ _log = logging.getLogger("prebake.prediction")
 
 
 def predict(
-    runs: Pathish | Run | Sequence[Pathish | Run],
+    runs: Pathish | Run | CrossValidation | Sequence[Pathish | Run | CrossValidation],
     source: Pathish | Pack,
     *,
     batch_size: int = 32,
@@ -61,7 +61,8 @@ def predict(
     Parameters
     ----------
     runs
-        A run folder, or several: their raw values are averaged. They must share recipe and thresholds.
+        A run folder, or several: their raw values are averaged. They must share recipe and thresholds. A
+        cross-validation stands for the runs of all its folds.
     source
         A pack made with the recipe of the runs; or a folder, .zip, .tar or single photograph, baked by that recipe.
     batch_size
@@ -98,8 +99,8 @@ def predict(
         raise OptionError("on_error is not known", expected="fail or skip", got=on_error)
     if batch_size < 1 or (threads is not None and threads < 1):
         raise OptionError("batch_size and threads", expected="at least 1", got=f"{batch_size} and {threads}")
-    named = [runs] if isinstance(runs, str | os.PathLike | Run) else list(runs)
-    opened = [run if isinstance(run, Run) else Run(run) for run in named]
+    named = [runs] if isinstance(runs, str | os.PathLike | Run | CrossValidation) else list(runs)
+    opened = expand([open_run(run) for run in named])
     recipe, thresholds = _common_recipe(opened), _common_thresholds(opened)
     with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "prebake-predict") as pool:
         if isinstance(source, Pack) or _is_pack(source):

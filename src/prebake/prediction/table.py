@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from prebake.files import write_text
+from prebake.metrics import grade
 
 if TYPE_CHECKING:
     import os
@@ -56,6 +58,10 @@ class Predictions:
         """(N,) float32: standard deviation between the runs (of the runs as they are, divided by R); 0 for one run."""
         spread: npt.NDArray[np.float64] = self.per_run.std(axis=0, dtype=np.float64)
         return spread.astype(np.float32)
+
+    def graded(self, thresholds: Sequence[float]) -> Self:
+        """Return the same predictions with ``raw`` cut at other thresholds."""
+        return replace(self, diagnosis=grade(self.raw, thresholds))
 
     def table(self) -> pd.DataFrame:
         """Return columns ``id_code``, ``diagnosis``, ``raw``; of several runs also ``raw_1``, ..., ``spread``."""

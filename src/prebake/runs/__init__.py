@@ -2,7 +2,7 @@
 
 from prebake.runs.crossval import CV, FOLDS, OOF, CrossValidation, FoldScore, Summary, fold_folder, repeat_folder
 from prebake.runs.folder import CONFIG, FORMAT, RECIPE, THRESHOLDS, Fitted
-from prebake.runs.opening import common_fitted, expand, open_run
+from prebake.runs.opening import expand, fitted_thresholds, open_run
 from prebake.runs.run import BEST, CHECKPOINTS, FILES, INFO, LAST, LOGS, METRICS, REPORT, SPLIT, VALIDATION, Run, Worst
 from prebake.runs.thresholds import find_thresholds
 from prebake.runs.writer import RunWriter
@@ -32,9 +32,9 @@ __all__ = [
     "RunWriter",
     "Summary",
     "Worst",
-    "common_fitted",
     "expand",
     "find_thresholds",
+    "fitted_thresholds",
     "fold_folder",
     "open_run",
     "repeat_folder",

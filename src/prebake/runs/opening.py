@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,9 @@ from prebake.runs.run import Run
 if TYPE_CHECKING:
     import os
 
-    from prebake.runs.folder import Fitted
+__all__ = ["expand", "fitted_thresholds", "open_run"]
 
-__all__ = ["common_fitted", "expand", "open_run"]
+_log = logging.getLogger("prebake.runs")
 
 Opened = Run | CrossValidation
 
@@ -32,14 +33,20 @@ def expand(opened: Sequence[Opened]) -> list[Run]:
     return [run for one in opened for run in (one.members if isinstance(one, CrossValidation) else (one,))]
 
 
-def common_fitted(opened: Sequence[Opened]) -> Fitted:
-    """Return the fitted thresholds of folders that are used together.
+def fitted_thresholds(runs: Sequence[str | os.PathLike[str] | Opened]) -> tuple[float, ...]:
+    """Return the thresholds that ``prebake thresholds`` fitted; warn where their gain is not outside the noise.
+
+    Parameters
+    ----------
+    runs
+        Runs and cross-validations that predict together.
 
     Raises
     ------
     RunError
-        One has none, or they differ.
+        One has no fitted thresholds, or they differ.
     """
+    opened = [open_run(run) for run in runs]
     first = opened[0].fitted()
     for one in opened[1:]:
         if one.fitted().thresholds != first.thresholds:
@@ -47,4 +54,6 @@ def common_fitted(opened: Sequence[Opened]) -> Fitted:
                 f"the fitted thresholds of {one.path} are not those of {opened[0].path}",
                 do="predict with each by itself, or with the default thresholds",
             )
-    return first
+    if not first.worthwhile:
+        _log.warning("fitted thresholds of %s are used although %s", opened[0].path, first.sentence)
+    return first.thresholds
