@@ -1,6 +1,7 @@
-"""Where the chunks of a dataset lie: their tree is read at once; where it is not as expected, HDF5 lists them.
+"""Where the chunks of a dataset lie: their tree is read at once; HDF5 lists the chunks of what is indexed otherwise.
 
-HDF5 itself calls back into Python for every chunk, which took most of the time of opening a pack.
+HDF5 itself calls back into Python for every chunk, which took most of the time of opening a pack, and it follows nodes
+that lead back to themselves until the process dies. So a tree that is not sound is refused, not handed to HDF5.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["chunk_table"]
+__all__ = ["chunk_count", "chunk_table"]
 
 # The HDF5 File Format Specification 3.0 calls these: superblock II.A, object header IV.A.1.a, data layout message
 # IV.A.2.i, version 1 B-tree nodes III.A.1 with keys for chunked raw data.
 SUPERBLOCK = b"\x89HDF\r\n\x1a\n\0"  # signature and version 0
+NOWHERE = 2**64 - 1  # the address of what was never written
 FAN_OUT = 64  # children of a node: twice the 32 of every file with a superblock of version 0
 LAYOUT_MESSAGE = 8
 ENTRY = np.dtype([("size", "<u4"), ("mask", "<u4"), ("place", "<u8", (5,)), ("child", "<u8")])
@@ -43,9 +45,25 @@ def chunk_table(images: h5py.h5d.DatasetID) -> NDArray[np.uint64]:
     ----------
     images
         A dataset of four dimensions in chunks of one row. What the file says of the chunks is not checked.
+
+    Raises
+    ------
+    ValueError
+        The tree of the chunks is damaged.
     """
-    table = _from_tree(images)
-    return _from_hdf5(images) if table is None else table
+    entries = _from_tree(images)
+    if entries is None:
+        return _from_hdf5(images)
+    if entries["place"][:, 1:].any():
+        raise ValueError("a chunk that does not begin with an image")
+    fields = (entries["place"][:, 0], entries["mask"], entries["child"], entries["size"])
+    return np.stack([field.astype(np.uint64) for field in fields], axis=1)
+
+
+def chunk_count(images: h5py.h5d.DatasetID) -> int:
+    """Return the number of chunks of a dataset of four dimensions; ValueError as :func:`chunk_table`."""
+    entries = _from_tree(images)
+    return images.get_num_chunks() if entries is None else len(entries)
 
 
 def _from_hdf5(images: h5py.h5d.DatasetID) -> NDArray[np.uint64]:
@@ -59,34 +77,31 @@ def _from_hdf5(images: h5py.h5d.DatasetID) -> NDArray[np.uint64]:
     return np.array(found, np.uint64).reshape(-1, 4)
 
 
-def _from_tree(images: h5py.h5d.DatasetID) -> NDArray[np.uint64] | None:
-    """Go down the version 1 B-tree of the chunks, level by level; ``None``: it is not as expected."""
+def _from_tree(images: h5py.h5d.DatasetID) -> NDArray[Any] | None:
+    """Go down the version 1 B-tree of the chunks, level by level; ``None``: the index is of another kind."""
     handle = h5py.h5i.get_file_id(images).get_vfd_handle()
     root, end = _root(images, handle), os.fstat(handle).st_size - NODE.itemsize
     if root is None:
         return None
+    if root == NOWHERE:
+        return np.empty(0, ENTRY)
     addresses, level = np.array([root], np.uint64), None
     while True:
         ordered = np.sort(addresses)
         apart = (np.diff(ordered) >= NODE.itemsize).all()  # so nodes never take more memory than the file
         if len(ordered) == 0 or not apart or ordered[-1] > end:
-            return None
+            raise ValueError("the tree of the chunks leads nowhere")
         # Not from the mapped file: nodes lie far apart, and a page fault takes longer than a call.
         read = b"".join([os.pread(handle, NODE.itemsize, address) for address in addresses.tolist()])
         nodes = np.frombuffer(read, NODE)
         level = nodes["level"][0] if level is None else level - 1
         fits = (nodes["signature"] == b"TREE") & (nodes["kind"] == 1) & (nodes["level"] == level)
         if not (fits & (nodes["used"] <= FAN_OUT)).all():
-            return None
+            raise ValueError("a node in the tree of the chunks is damaged")
         entries = nodes["entries"][np.arange(FAN_OUT) < nodes["used"][:, None]]
         if level == 0:
-            return None if entries["place"][:, 1:].any() else _columns(entries)
+            return entries
         addresses = entries["child"]
-
-
-def _columns(entries: NDArray[Any]) -> NDArray[np.uint64]:
-    fields = (entries["place"][:, 0], entries["mask"], entries["child"], entries["size"])
-    return np.stack([field.astype(np.uint64) for field in fields], axis=1)
 
 
 def _root(images: h5py.h5d.DatasetID, handle: int) -> int | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from prebake.errors import PackDamaged, PackError, PackFormatError, PrebakeError
 from prebake.store import layout
-from prebake.store.chunks import chunk_table
+from prebake.store.chunks import chunk_count, chunk_table
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
 from prebake.store.fallback import HDF5_ERRORS, filters_of, has_filter
 
@@ -184,7 +184,7 @@ class _Opened:
                 codec, bit = self.known_codec(create)
             if codec is None:
                 expected = math.prod(-(-size // part) for size, part in zip(shape, chunk, strict=True))
-                if (found := images.get_num_chunks()) != expected:
+                if (found := chunk_count(images)) != expected:
                     self.unfinished(expected, found)
         if codec is not None:
             offsets, sizes = self.chunks(images, shape, bit)
@@ -220,7 +220,7 @@ class _Opened:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return offset and size of each image's chunk.
 
-        Size 0 stands for a chunk for which some filter was left out: it is read through HDF5.
+        Size 0 stands for a chunk that was not encoded: it is read through HDF5.
         """
         rows, nbytes = shape[0], math.prod(shape[1:])
         table = chunk_table(images) if rows else np.empty((0, 4), np.uint64)
@@ -230,13 +230,17 @@ class _Opened:
         end = np.uint64(len(self.buffer))
         bad_index = len(row) != rows or (np.sort(row) != np.arange(rows, dtype=np.uint64)).any()
         # HDF5 would read past the end of a chunk that is not encoded and smaller than an image.
-        if bad_index or ((mask & np.uint64(bit) != 0) & (size != nbytes)).any():
+        encoded = mask & np.uint64(bit) == 0
+        if bad_index or (~encoded & (size != nbytes)).any():
             raise PackDamaged(f"{self.path}: the chunk index is damaged", do="pack again, or restore a copy")
         if ((size < 1) | (size > end) | (offset > end - np.minimum(size, end))).any():
             raise PackDamaged(f"{self.path}: images lie beyond the end of the file: it was cut short", do="pack again")
+        order = np.argsort(offset, kind="stable")
+        if (np.diff(offset[order]) < size[order][:-1]).any():
+            raise PackDamaged(f"{self.path}: images overlap: the chunk index is damaged", do="pack again")
         offsets, sizes = np.empty(rows, np.int64), np.empty(rows, np.int64)
         offsets[row.astype(np.int64)] = offset.astype(np.int64)
-        sizes[row.astype(np.int64)] = np.where(mask == 0, size, 0).astype(np.int64)
+        sizes[row.astype(np.int64)] = np.where(encoded, size, 0).astype(np.int64)
         return offsets, sizes
 
     def unfinished(self, expected: int, found: int) -> NoReturn:
