@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 __all__ = ["Progress", "progress"]
 
@@ -28,6 +29,8 @@ def progress(what: str, total: int, *, unit: str = "img", enabled: bool = True, 
     initial
         Units that were done before (resumed work).
     """
+    from tqdm import tqdm  # noqa: PLC0415 - slow to load, and opening a pack shows no progress
+
     return tqdm(
         desc=what,
         total=total,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -285,5 +284,7 @@ class PackWriter:
 
 def _versions() -> str:
     """Name what wrote a pack, without telling of the machine."""
+    from importlib.metadata import version  # noqa: PLC0415 - slow to load
+
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "cramjam", "h5py"))
     return f"prebake {__version__} ({libraries}, HDF5 {h5py.version.hdf5_version})"
