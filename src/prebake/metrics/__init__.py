@@ -12,11 +12,21 @@ from prebake.metrics.calibration import Calibration, cross_fitted_probabilities,
 from prebake.metrics.comparing import Comparison, Difference, compare
 from prebake.metrics.cutpoints import ThresholdGain, fit_thresholds, judge_thresholds
 from prebake.metrics.draws import Bootstrap
+from prebake.metrics.exporting import for_json
 from prebake.metrics.grades import DEFAULT_THRESHOLDS, grade
 from prebake.metrics.judged import Judged
 from prebake.metrics.judging import Number, judge, lower_is_better
 from prebake.metrics.overview import summary, undefined
-from prebake.metrics.ranking import BOUNDARIES, OperatingPoint, Roc, at_threshold, auc, operating_point, roc
+from prebake.metrics.ranking import (
+    BOUNDARIES,
+    OperatingPoint,
+    Roc,
+    at_threshold,
+    auc,
+    auc_interval,
+    operating_point,
+    roc,
+)
 from prebake.metrics.referral import ReferralCurve, referral_curve
 from prebake.metrics.reliability import Reliability, brier, calibration_error, reliability
 
@@ -37,6 +47,7 @@ __all__ = [
     "accuracy",
     "at_threshold",
     "auc",
+    "auc_interval",
     "brier",
     "calibration_error",
     "compare",
@@ -44,6 +55,7 @@ __all__ = [
     "cross_fitted_probabilities",
     "fit_calibration",
     "fit_thresholds",
+    "for_json",
     "grade",
     "judge",
     "judge_thresholds",

@@ -65,12 +65,6 @@ class Difference:
         winner = a if (self.difference < 0) == lower_is_better(self.name) else b
         return f"{both}; {winner} is better, the difference of {ends} is outside the noise"
 
-    def to_dict(self) -> dict[str, object]:
-        """Return what goes into JSON; undefined is ``None``."""
-        return {
-            name: None if isinstance(value, float) and np.isnan(value) else value for name, value in vars(self).items()
-        }
-
 
 @dataclass(frozen=True)
 class Comparison:

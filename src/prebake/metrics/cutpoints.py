@@ -112,16 +112,16 @@ def fit_thresholds(y: npt.ArrayLike, raw: npt.ArrayLike, grades: int = 5) -> tup
     reason = _why_no_fit(labels, grades)
     if reason:
         raise OptionError("no thresholds can be fitted", got=reason)
-    distinct, place = _distinct(values)
+    first, last, place = _distinct(values)
     steps = np.arange(grades, dtype=np.float64)
     misses = (labels[:, None] - steps) ** 2
     chance = np.broadcast_to(misses.mean(axis=0), misses.shape)
-    sums = [np.zeros((len(distinct) + 1, grades)) for _ in range(2)]
+    sums = [np.zeros((len(first) + 1, grades)) for _ in range(2)]
     for total, cost in zip(sums, (misses, chance), strict=True):
-        per_value = np.zeros((len(distinct), grades))
+        per_value = np.zeros((len(first), grades))
         np.add.at(per_value, place, cost)
         np.cumsum(per_value, axis=0, out=total[1:])
-    cuts = np.searchsorted(distinct, steps[1:] - 0.5)
+    cuts = np.searchsorted(first, steps[1:] - 0.5)
     ratio = _ratio(sums, cuts)
     for _ in range(ROUNDS):
         better = _cheapest(sums[0] - ratio * sums[1])
@@ -129,7 +129,7 @@ def fit_thresholds(y: npt.ArrayLike, raw: npt.ArrayLike, grades: int = 5) -> tup
         if found >= ratio - 1e-12:
             break
         cuts, ratio = better, found
-    return _between(distinct, cuts)
+    return _between(first, last, cuts)
 
 
 def judge_thresholds(
@@ -196,11 +196,12 @@ def _why_no_parts(labels: Floats, parts: Ints) -> str:
     return ""
 
 
-def _distinct(values: Floats) -> tuple[Floats, Ints]:
-    """Return the distinct values and which of them each is; values too close to cut between are one."""
+def _distinct(values: Floats) -> tuple[Floats, Floats, Ints]:
+    """Return the distinct values and which of them each is; of values too close to cut between, the first and last."""
     ordered = np.unique(values)
     apart = np.append(True, np.diff(ordered) > 1e-9 * (1 + np.abs(ordered[1:])))
-    return ordered[apart], np.cumsum(apart)[np.searchsorted(ordered, values)] - 1
+    last = ordered[np.append(apart[1:], True)]
+    return ordered[apart], last, np.cumsum(apart)[np.searchsorted(ordered, values)] - 1
 
 
 def _ratio(sums: list[Floats], cuts: Ints) -> float:
@@ -228,10 +229,10 @@ def _cheapest(sums: Floats) -> Ints:
     return cuts
 
 
-def _between(distinct: Floats, cuts: Ints) -> tuple[float, ...]:
+def _between(first: Floats, last: Floats, cuts: Ints) -> tuple[float, ...]:
     """Return thresholds that begin grade k at value ``cuts[k - 1]``; several between two values are spread evenly."""
-    edges = np.concatenate([[distinct[0] - 1], distinct, [distinct[-1] + 1]])
+    below, above = np.append(first[0] - 1, last), np.append(first, last[-1] + 1)
     found: list[float] = []
     for cut, count in zip(*np.unique(cuts, return_counts=True), strict=True):
-        found += np.linspace(edges[cut], edges[cut + 1], count + 2)[1:-1].tolist()
+        found += np.linspace(below[cut], above[cut], count + 2)[1:-1].tolist()
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -67,8 +68,10 @@ class Judged:
             if len(column) != len(labels) and (len(column) or name == "ids"):
                 raise OptionError(f"the {name} do not fit the labels", expected=f"{len(labels)}", got=len(column))
         if len(set(self.ids)) != len(self.ids):
-            twice = next(name for index, name in enumerate(self.ids) if name in self.ids[:index])
-            raise OptionError("a photograph is predicted more than once", expected="each id once", got=twice)
+            name, times = Counter(self.ids).most_common(1)[0]
+            raise OptionError(
+                "a photograph is predicted more than once", expected="each id once", got=f"{name}, {times}x"
+            )
         if len(self.folds):
             self._check_folds()
 
@@ -144,6 +147,8 @@ class Judged:
         ids = table["id_code"].astype(str)
         if ids.duplicated().any() and "pack" in table.columns:
             ids = table["pack"].astype(str) + "/" + ids
+        if table["raw"].isna().any():
+            raise OptionError("a photograph has a label but no prediction", got=ids[table["raw"].isna()].iloc[0])
         folds: Ints | tuple[()] = ()
         if "fold" in table.columns and table["fold"].notna().any():
             if table["fold"].isna().any():

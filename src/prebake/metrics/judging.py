@@ -12,8 +12,8 @@ from prebake.metrics.checks import LARGEST_SPAN, Floats
 from prebake.metrics.draws import Bootstrap
 from prebake.metrics.grades import DEFAULT_THRESHOLDS, grade
 from prebake.metrics.parts import Part, error_part, grade_part, joined, undefined_part
-from prebake.metrics.ranking import BOUNDARIES, ranking_part
-from prebake.metrics.reliability import calibration_part
+from prebake.metrics.ranking import BOUNDARIES, ranking_names, ranking_part
+from prebake.metrics.reliability import calibration_names, calibration_part
 
 if TYPE_CHECKING:
     from prebake.metrics.judged import Judged
@@ -86,9 +86,8 @@ def all_numbers(judged: Judged, thresholds: Sequence[float]) -> Part:
     reason = why_no_grades(judged.labels)
     if reason:
         names = ["kappa", "accuracy"]
-        names += [
-            f"{name}_{what}" for name in BOUNDARIES for what in ("auc", "sensitivity", "specificity", "brier", "ece")
-        ]
+        for name in BOUNDARIES:
+            names += [*ranking_names(name), *calibration_names(name)]
         errors = error_part(judged) if len(judged) else undefined_part(["mae", "mse"], 0, reason)
         return joined([undefined_part(names, len(judged), reason), errors])
     classes = max(len(thresholds), int(judged.labels.max())) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from prebake.errors import OptionError
 from prebake.metrics.checks import Floats, Ints, columns, nothing
-from prebake.metrics.draws import Bootstrap
+from prebake.metrics.draws import Bootstrap, members
 from prebake.metrics.parts import Part, grouped, share
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ __all__ = [
     "Roc",
     "at_threshold",
     "auc",
+    "auc_interval",
     "operating_point",
+    "ranking_names",
     "ranking_part",
     "roc",
     "why_no_ranking",
@@ -143,6 +146,49 @@ def auc(y: npt.ArrayLike, raw: npt.ArrayLike, boundary: int) -> float:
     return float(_Ranks.of(labels, values, boundary).sweep(np.ones((1, len(labels))))[2][0])
 
 
+def auc_interval(
+    y: npt.ArrayLike,
+    raw: npt.ArrayLike,
+    boundary: int,
+    groups: Sequence[str] | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> tuple[float, float]:
+    """Bootstrap interval of :func:`auc`, drawing whole groups.
+
+    Parameters
+    ----------
+    y, raw, boundary
+        As of :func:`auc`.
+    groups
+        (N,) names (the patient); ``""`` is a group of its own, as is every row without ``groups``.
+    bootstrap
+        How the interval is drawn; 95 %, 2,000 draws by default.
+
+    Returns
+    -------
+    Lower and upper end; both NaN where the AUC is undefined, with fewer than two groups, or where more than half of
+    the draws are undefined.
+
+    Examples
+    --------
+    >>> low, high = auc_interval([0, 1] * 50, [0.1, 0.9] * 45 + [0.9, 0.1] * 5, 1)
+    >>> 0.8 < low < 0.9 < high < 1
+    True
+    """
+    labels, values = columns(y, raw)
+    member = members(groups, len(labels))
+    count = int(member.max(initial=-1)) + 1
+    if why_no_ranking(labels, boundary) or count < 2:
+        return float("nan"), float("nan")
+    bootstrap = bootstrap or Bootstrap()
+    ranks = _Ranks.of(labels, values, boundary, member)
+
+    def score(weights: Floats) -> dict[str, Floats]:
+        return {"auc": ranks.sweep(weights)[2]}
+
+    return bootstrap.ends(bootstrap.values(score, np.ones(count, dtype=np.int64), 2 * len(labels))["auc"])
+
+
 def at_threshold(y: npt.ArrayLike, raw: npt.ArrayLike, boundary: int, threshold: float) -> OperatingPoint:
     """Return sensitivity and specificity where raw values at or above the threshold are positive; NaN where undefined.
 
@@ -197,7 +243,7 @@ def operating_point(
 
 def ranking_part(judged: Judged, name: str, boundary: int, threshold: float) -> Part:
     """AUC, the two operating points (chosen anew in every draw), and what the threshold of the grades reaches."""
-    names = _names(name)
+    names = ranking_names(name)
     positives = int((judged.labels >= boundary).sum())
     negatives = len(judged) - positives
     counts = dict(zip(names, (len(judged), negatives, positives, positives, negatives), strict=True))
@@ -264,7 +310,8 @@ def why_no_ranking(labels: Floats, boundary: int) -> str:
     return "" if (labels < boundary).any() else f"no photograph has a label below {boundary}"
 
 
-def _names(name: str) -> list[str]:
+def ranking_names(name: str) -> list[str]:
+    """Return the names of the numbers of :func:`ranking_part`."""
     return [
         f"{name}_auc",
         f"{name}_specificity_at_sensitivity_{100 * SENSITIVITY:g}",

@@ -17,7 +17,7 @@ from prebake.metrics.parts import Part, grouped, share, undefined_part
 if TYPE_CHECKING:
     from prebake.metrics.judged import Judged
 
-__all__ = ["Reliability", "brier", "calibration_error", "calibration_part", "reliability"]
+__all__ = ["Reliability", "brier", "calibration_error", "calibration_names", "calibration_part", "reliability"]
 
 BINS = 10
 
@@ -78,14 +78,14 @@ def calibration_error(happened: npt.ArrayLike, probability: npt.ArrayLike, bins:
 
     Examples
     --------
-    >>> calibration_error([1, 0, 1, 1], [0.5, 0.5, 0.9, 0.9], 2)
+    >>> round(calibration_error([1, 0, 1, 1], [0.5, 0.5, 0.9, 0.9], 2), 6)
     0.05
     """
     outcome, chance = _checked(happened, probability)
     if not len(outcome):
         return float("nan")
     gap = np.bincount(_bins(chance, bins), weights=chance - outcome)
-    return round(float(np.abs(gap).sum() / len(outcome)), 15)
+    return float(np.abs(gap).sum() / len(outcome))
 
 
 def reliability(judged: Judged, boundary: int, bootstrap: Bootstrap | None = None, bins: int = BINS) -> Reliability:
@@ -113,9 +113,14 @@ def reliability(judged: Judged, boundary: int, bootstrap: Bootstrap | None = Non
     return Reliability(promised, happened, ends[:, 0], ends[:, 1], counts.astype(np.int64))
 
 
+def calibration_names(name: str) -> list[str]:
+    """Return the names of the numbers of :func:`calibration_part`."""
+    return [f"{name}_brier", f"{name}_ece"]
+
+
 def calibration_part(judged: Judged, name: str, boundary: int, chance: Floats) -> Part:
     """Brier score and calibration error of (N,) probabilities; bins are those of the photographs as they are."""
-    names = (f"{name}_brier", f"{name}_ece")
+    names = calibration_names(name)
     reason = why_no_probabilities(judged, chance, boundary)
     if reason:
         return undefined_part(names, len(judged), reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import pkgutil
 import subprocess
 import sys
 
@@ -174,10 +175,10 @@ def test_an_interval_that_cannot_be_had_is_nan():
         metrics.kappa_interval([0, 1], [0, 1], ["a"])
 
 
-EXAMPLES = "agreement bootstrap calibration comparing cutpoints draws grades judged judging overview ranking referral"
+EXAMPLES = [module.name for module in pkgutil.iter_modules(metrics.__path__) if module.name not in ("checks", "parts")]
 
 
-@pytest.mark.parametrize("name", [*EXAMPLES.split(), "reliability"])
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_in_the_docstrings_run(name):
     found = doctest.testmod(importlib.import_module(f"prebake.metrics.{name}"))
     assert found.attempted > 0
