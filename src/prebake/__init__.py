@@ -17,13 +17,14 @@ from prebake.version import __version__
 if TYPE_CHECKING:
     from prebake.augment import Augment
     from prebake.config import TrainConfig
+    from prebake.crossval import cross_validate
     from prebake.errors import PrebakeError
     from prebake.loader import Loader, PackDataset
     from prebake.packing import pack
     from prebake.prediction import Predictions, predict
     from prebake.recipe import Recipe
     from prebake.report import write_report
-    from prebake.runs import Run
+    from prebake.runs import CrossValidation, Run, open_run
     from prebake.splits import Folds, make_folds
     from prebake.store import Pack
     from prebake.store import open_pack as open  # noqa: A004 - prebake.open, like gzip.open
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Augment",
+    "CrossValidation",
     "Folds",
     "Loader",
     "Pack",
@@ -41,9 +43,11 @@ __all__ = [
     "Run",
     "TrainConfig",
     "__version__",
+    "cross_validate",
     "fit",
     "make_folds",
     "open",
+    "open_run",
     "pack",
     "predict",
     "write_report",
@@ -51,6 +55,7 @@ __all__ = [
 
 _HOME = {
     "Augment": "augment",
+    "CrossValidation": "runs",
     "Folds": "splits",
     "Loader": "loader",
     "Pack": "store",
@@ -60,9 +65,11 @@ _HOME = {
     "Recipe": "recipe",
     "Run": "runs",
     "TrainConfig": "config",
+    "cross_validate": "crossval",
     "fit": "training",
     "make_folds": "splits",
     "open": "store",
+    "open_run": "runs",
     "pack": "packing",
     "predict": "prediction",
     "write_report": "report",

@@ -259,11 +259,75 @@ def train(
     terminal.say(terminal.trained(run))
 
 
+@_command("cv PACK... -o RUN [OPTIONS]")
+def cv(
+    *packs: Path,
+    output: Output,
+    folds: int | Path = 5,
+    repeats: int = 1,
+    fold: int | None = None,
+    parallel: int | None = None,
+    preset: Literal["kernel", "default"] = "default",
+    options: Annotated[TrainOptions, Parameter(name="*")] = PRESET_VALUES,
+) -> None:
+    """Cross-validate: train on all folds but one, for each fold; every photograph gets a model that never saw it.
+
+    Every fold is a complete run inside RUN; the table of all of them is RUN/oof.csv. Interrupted, the same command goes
+    on where it was, inside a fold too. Every option of train replaces one value of the preset.
+
+    Parameters
+    ----------
+    packs
+        Packs made with the same recipe; several are trained on as one.
+    output
+        The folder to write.
+    folds
+        How many folds to make, with --seed; or a table of them, as prebake split writes it.
+    repeats
+        Train all folds so many times, each time with other folds.
+    fold
+        Train only this fold (from 0), as one job of a cluster's array; the last job to end writes RUN/oof.csv.
+    parallel
+        Train so many folds at the same time, in processes of their own; each takes one GPU where there are some.
+    preset
+        kernel: the published 2019 training exactly. default: what the evidence favours today.
+    """
+    from prebake.crossval import cross_validate, cross_validate_side_by_side
+
+    if fold is not None and parallel is not None:
+        raise OptionError("--fold and --parallel contradict each other", expected="one of them")
+    chosen = {name: value for name, value in vars(options).items() if value is not None}
+    config = TrainConfig.preset(preset, **chosen)
+    asked: dict[str, Any] = {"folds": folds, "repeats": repeats, "done": lambda run: terminal.say(terminal.best(run))}
+    if parallel is None:
+        found = cross_validate(packs, output, config, fold=fold, **asked)
+    else:
+        found = cross_validate_side_by_side(packs, output, config, processes=parallel, **asked)
+    terminal.say(terminal.cross_validated(found))
+
+
+@_command("thresholds RUN")
+def thresholds(run: Path, /) -> None:
+    """Fit the thresholds from raw values to grades, and judge by cross-fitting what they gain over the default ones.
+
+    Written to RUN/thresholds.json, and used only by prebake predict --thresholds. Usually the gain is inside the noise.
+
+    Parameters
+    ----------
+    run
+        A cross-validation, whose out-of-fold predictions are used; or a run, with its validation photographs.
+    """
+    from prebake.runs import find_thresholds
+
+    terminal.say(terminal.threshold_gain(find_thresholds(run), run))
+
+
 @_command("predict RUN... INPUT -o PREDICTIONS.csv [OPTIONS]")
 def predict(
     *runs_and_input: Annotated[Path, Parameter(name="RUN... INPUT")],
     output: Output,
     submission: bool = False,
+    thresholds: bool = False,
     batch_size: int = 32,
     device: str = "auto",
     on_error: OnError = "fail",
@@ -273,11 +337,14 @@ def predict(
     Parameters
     ----------
     runs_and_input
-        One or several run folders, then what to predict: a pack, a folder or archive, or one photograph.
+        One or several run folders or cross-validations (the mean of all their folds), then what to predict: a pack, a
+        folder or archive, or one photograph.
     output
         The CSV to write: id_code, diagnosis, raw value.
     submission
         Write exactly the competition's two columns id_code,diagnosis.
+    thresholds
+        Grade by the thresholds that prebake thresholds fitted, instead of the default ones.
     batch_size
         Images per step of the model.
     device
@@ -286,11 +353,15 @@ def predict(
         When a photograph cannot be read: fail (after all others are done) or skip (leave it out and say so).
     """
     from prebake.prediction import predict as run_predict
+    from prebake.runs import fitted_thresholds
 
     if len(runs_and_input) < 2:
         raise OptionError("predict needs a run and an input", expected="prebake predict RUN... INPUT -o FILE.csv")
     *runs, source = runs_and_input
+    fitted = fitted_thresholds(runs) if thresholds else None
     predictions = run_predict(runs, source, batch_size=batch_size, device=device, on_error=on_error)
+    if fitted is not None:
+        predictions = predictions.graded(fitted)
     predictions.to_csv(output, submission=submission)
     terminal.say(terminal.predicted(predictions, output))
 

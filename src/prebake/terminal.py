@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
     from prebake.bench import BenchResult
     from prebake.bench.result import Spread, Way
     from prebake.demo import Demonstration
+    from prebake.metrics import ThresholdGain
     from prebake.prediction import Predictions
-    from prebake.runs import Run
+    from prebake.runs import CrossValidation, Run
     from prebake.splits import Folds
     from prebake.store import Pack
 
 __all__ = [
     "benchmarked",
+    "best",
     "complain",
+    "cross_validated",
     "demonstrated",
     "facts",
     "packed",
@@ -34,6 +38,7 @@ __all__ = [
     "say",
     "show_notes",
     "split",
+    "threshold_gain",
     "trained",
 ]
 
@@ -110,10 +115,8 @@ def split(folds: Folds, output: Path) -> str:
     lines = [["fold", "photographs", *(f"label {label:g}" for label in counts.columns)]]
     for fold, row in zip(folds.numbers, counts.to_numpy().tolist(), strict=True):
         lines.append([str(fold), f"{sum(row):,}", *(f"{count:,}" for count in row)])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines]
     title = f"{output}: {_photographs(int(counts.to_numpy().sum()))} in {len(counts)} folds"
-    return "\n".join([title, *text, *_kept(folds)])
+    return "\n".join([title, *_aligned(lines), *_kept(folds)])
 
 
 def _kept(folds: Folds) -> list[str]:
@@ -136,13 +139,65 @@ def _kept(folds: Folds) -> list[str]:
     return lines
 
 
+def best(run: Run) -> str:
+    """Say what the best epoch of a finished run reached."""
+    row = run.best()
+    return (
+        f"{run.path}: best epoch {row['epoch']:.0f} of {len(run.metrics())}, validation loss {row['val_loss']:.4f}, "
+        f"kappa {row['val_kappa']:.3f}{_waited(run)}"
+    )
+
+
 def trained(run: Run) -> str:
     """Sum up a finished run: its best epoch and what can be done with it."""
-    best = run.best()
-    return (
-        f"{run.path}: best epoch {best['epoch']:.0f} of {len(run.metrics())}, validation loss {best['val_loss']:.4f}, "
-        f"kappa {best['val_kappa']:.3f}{_waited(run)}\n"
-        f"next: prebake report {run.path}    prebake predict {run.path} PHOTOGRAPHS -o predictions.csv"
+    return f"{best(run)}\nnext: prebake report {run.path}    {_predict(run.path)}"
+
+
+def _predict(run: Path) -> str:
+    return f"prebake predict {shlex.quote(str(run))} PHOTOGRAPHS -o predictions.csv"
+
+
+def cross_validated(cv: CrossValidation) -> str:
+    """Show what each fold reached, what all of them reached out of fold, and the command that uses the result."""
+    missing = cv.missing()
+    if missing:
+        total = len(cv.folds) * cv.repeats
+        names = ", ".join(path.relative_to(cv.path).as_posix() for path in missing)
+        return f"{cv.path}: {total - len(missing)} of {total} folds are complete; missing: {names}"
+    found = cv.summary()
+    lines = [["fold", "photographs", "best epoch", "kappa", "MAE"]]
+    for score in found.folds:
+        name = f"{score.repeat}/{score.fold}" if cv.repeats > 1 else str(score.fold)
+        lines.append([name, f"{score.photographs:,}", str(score.best_epoch), f"{score.kappa:.3f}", f"{score.mae:.3f}"])
+    whole = f"kappa {found.kappa:.3f} ({found.low:.3f} ... {found.high:.3f}, 95 % interval), MAE {found.mae:.3f}"
+    groups = f" in {found.groups:,} groups" if found.groups < found.photographs else ""
+    text = [*_aligned(lines), f"out of fold: {whole}; {_photographs(found.photographs)}{groups}"]
+    if cv.repeats > 1:
+        each = ", ".join(f"{kappa:.3f}" for kappa in found.repeats)
+        text.append(f"that is the mean of {cv.repeats} repeats; each by itself: kappa {each}")
+    return "\n".join([*text, f"next: {_predict(cv.path)}    prebake thresholds {shlex.quote(str(cv.path))}"])
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines]
+
+
+def threshold_gain(gain: ThresholdGain, run: Path) -> str:
+    """Show default and fitted thresholds, what each gives, and whether the difference is more than noise."""
+    lines = [["", "kappa", "thresholds"]]
+    for name, kappa, cuts in (
+        ("default", gain.kappa_default, gain.default),
+        ("fitted", gain.kappa_fitted, gain.thresholds),
+    ):
+        lines.append([name, f"{kappa:.3f}", "  ".join(f"{cut:.3f}" for cut in cuts)])
+    return "\n".join(
+        [
+            *_aligned(lines),
+            "kappa of the fitted ones is honest: every photograph is graded by thresholds fitted without its part",
+            gain.sentence,
+            f"next: {_predict(run)}" + (" --thresholds" if gain.worthwhile else ""),
+        ]
     )
 
 
