@@ -5,71 +5,28 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from prebake.config import TrainConfig
 from prebake.errors import OptionError, PackFailures, RecipeMismatch, RunError
 from prebake.models import build_model, save_weights
 from prebake.prediction import Predictions, predict
 from prebake.recipe import Recipe
 from prebake.records import Failure
-from prebake.runs import Run, RunWriter
-from prebake.store import Header, PackWriter, Row, open_pack
+from prebake.store import open_pack
+from prediction_helpers import COUNT, MODEL, RECIPE, SIZE, THRESHOLDS, TOLERANCE, draw, write_pack, write_run
 
-MODEL, SIZE, COUNT = "test_efficientnet", 64, 11
-RECIPE = Recipe.named("resize", SIZE)
-TOLERANCE = 1e-4
-THRESHOLDS = [0.5, 1.5, 2.5, 3.5]
-
-
-def write_run(folder: Path, *, seed: int, recipe: Recipe | None = RECIPE, **info: object) -> Run:
-    writer = RunWriter(folder)
-    writer.write_config(TrainConfig(model=MODEL, weights="none", epochs=2))
-    if recipe is not None:
-        writer.write_recipe(recipe)
-    torch.manual_seed(seed)
-    model, _ = build_model(MODEL, "none", image_size=SIZE)
-    with torch.no_grad():  # of a network that was never trained the values hardly differ: spread them over the grades
-        model.train()(torch.randn(8, 3, SIZE, SIZE) * 2)
-        values = model.eval()(torch.rand(16, 1, 1, 1) * 4 - 2 + torch.randn(16, 3, SIZE, SIZE))
-        model.classifier.weight *= 1 / values.std()
-        model.classifier.bias += 2 - values.mean() / values.std()
-    save_weights(model.state_dict(), folder / "best.safetensors", {})
-    data = {"size": SIZE, "mean": [0.4, 0.3, 0.2], "std": [0.2, 0.3, 0.4], "fill": [0, 0, 0]}
-    facts = {"state": "complete", "model": MODEL, "packs": [], "input": data, "thresholds": THRESHOLDS, "versions": {}}
-    writer.write_info({**facts, **info})
-    return Run(folder)
-
-
-def write_pack(path: Path, photographs: Path, recipe: Recipe = RECIPE, failures: tuple[Failure, ...] = ()) -> None:
-    header = Header(recipe.to_json(), recipe.digest, recipe.size, "raw", {})
-    files = sorted(photographs.iterdir())
-    with PackWriter(path, header, (recipe.size, recipe.size, 3), len(files)) as writer:
-        for file in files:
-            baked = recipe.bake(file.read_bytes())
-            row = Row(
-                file.stem, 1.0, None, "", "", file.name, baked.width, baked.height, baked.to_source, "0" * 32, 1, 0
-            )
-            writer.add(row, baked.image)
-        for failure in failures:
-            writer.fail(failure)
+if TYPE_CHECKING:
+    from prebake.runs import Run
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photographs")
-    rng = np.random.default_rng(0)
-    for number in range(COUNT):
-        image = np.full((90, 120, 3), 20 * number, np.uint8)
-        cv2.circle(image, (60, 45), 10 + 3 * number, rng.integers(0, 256, 3).tolist(), -1)
-        noise = rng.integers(0, 40, image.shape)
-        cv2.imwrite(str(folder / f"eye{number:02}.png"), np.clip(image + noise, 0, 255).astype(np.uint8))
-    return folder
+    return draw(tmp_path_factory.mktemp("photographs"))
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +101,6 @@ def test_several_runs_give_their_mean_and_spread(runs, photographs, alone):
     table = both.table()
     assert list(table.columns) == ["id_code", "diagnosis", "raw", "raw_1", "raw_2", "spread"]
     np.testing.assert_allclose(table["spread"], np.abs(both.per_run[0] - both.per_run[1]) / 2, atol=1e-6)
-
-
-def test_every_image_is_read_once_for_all_runs(runs, photographs, monkeypatch):
-    baked = []
-    bake = Recipe.bake
-    monkeypatch.setattr(Recipe, "bake", lambda self, data: baked.append(1) or bake(self, data))
-    predict(runs, photographs, device="cpu")
-    assert len(baked) == COUNT
 
 
 def test_never_more_images_wait_than_three_batches(runs, photographs, monkeypatch):
@@ -287,7 +236,8 @@ def test_no_run_is_refused(photographs):
 
 def made_up(ids: tuple[str, ...]) -> Predictions:
     raw = np.linspace(-0.25, 4, len(ids), dtype=np.float32)
-    return Predictions(ids, raw, np.arange(len(ids)), np.stack([raw, raw]))
+    labels = np.full(len(ids), np.nan, dtype=np.float32)
+    return Predictions(ids, raw, np.arange(len(ids)), np.stack([raw, raw]), raw * 0, labels, ("",) * len(ids))
 
 
 def test_a_submission_has_exactly_the_two_columns_and_the_ids_as_they_are(tmp_path):

@@ -327,6 +327,8 @@ def predict(
     *runs_and_input: Annotated[Path, Parameter(name="RUN... INPUT")],
     output: Output,
     submission: bool = False,
+    tta: bool = False,
+    weights: Annotated[list[float] | None, Parameter(consume_multiple=True)] = None,
     thresholds: bool = False,
     batch_size: int = 32,
     device: str = "auto",
@@ -340,9 +342,14 @@ def predict(
         One or several run folders or cross-validations (the mean of all their folds), then what to predict: a pack, a
         folder or archive, or one photograph.
     output
-        The CSV to write: id_code, diagnosis, raw value.
+        The CSV to write: id_code, diagnosis, raw value, spread of several runs, label where known.
     submission
         Write exactly the competition's two columns id_code,diagnosis.
+    tta
+        Show every image in eight ways (turned by quarters, mirrored) and take the mean: eight times the model's work.
+    weights
+        How much each RUN counts in the mean, for example 2 1 1 for three; each fold of a cross-validation counts as
+        much as is said for it. All the same without.
     thresholds
         Grade by the thresholds that prebake thresholds fitted, instead of the default ones.
     batch_size
@@ -359,7 +366,9 @@ def predict(
         raise OptionError("predict needs a run and an input", expected="prebake predict RUN... INPUT -o FILE.csv")
     *runs, source = runs_and_input
     fitted = fitted_thresholds(runs) if thresholds else None
-    predictions = run_predict(runs, source, batch_size=batch_size, device=device, on_error=on_error)
+    predictions = run_predict(
+        runs, source, tta=tta, weights=weights, batch_size=batch_size, device=device, on_error=on_error
+    )
     if fitted is not None:
         predictions = predictions.graded(fitted)
     predictions.to_csv(output, submission=submission)

@@ -207,14 +207,35 @@ def _waited(run: Run) -> str:
 
 
 def predicted(predictions: Predictions, output: Path) -> str:
-    """Sum up predictions: how many of each grade, and what could not be read."""
+    """Sum up predictions: how many of each grade, how they agree with labels, and what could not be read."""
     table = predictions.table()
     counts = table["diagnosis"].value_counts().sort_index()
     lines = [f"{output}: {_photographs(len(table))}; " + ", ".join(f"grade {g}: {n:,}" for g, n in counts.items())]
     if predictions.failures:
         lines.append(f"{_photographs(len(predictions.failures))} could not be read:")
         lines += [f"  - {failure.id}  ({failure.path}): {failure.reason}" for failure in predictions.failures]
+    if predictions.labelled:
+        lines += _on_labels(predictions)
     return "\n".join(lines)
+
+
+def _on_labels(predictions: Predictions) -> list[str]:
+    """Say how predictions agree with labels, and what is left of errors when the least certain go to a human."""
+    curve = predictions.referral([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    judged = f"{_photographs(len(predictions.judged()))} with a label"
+    if curve.reason:
+        return [f"{judged}: kappa is undefined: {curve.reason}"]
+    lines = [["referred", "left", "kappa", "95 % interval", "accuracy", "kappa if random"]]
+    columns = (curve.shares, curve.left, curve.kappa, curve.kappa_low, curve.kappa_high, curve.accuracy)
+    for row in zip(*columns, curve.random_kappa, strict=True):
+        share, left, kappa, low, high, accuracy, chance = row
+        ends = f"{low:.3f} ... {high:.3f}"
+        lines.append([f"{share:.0%}", f"{left:,}", f"{kappa:.3f}", ends, f"{accuracy:.0%}", f"{chance:.3f}"])
+    return [
+        f"{judged}: kappa {lines[1][2]} ({lines[1][3]}), accuracy {lines[1][4]}",
+        f"of those left when the least certain go to a human, by {predictions.uncertainty()[0]}:",
+        *_aligned(lines),
+    ]
 
 
 WIDTH = 80

@@ -28,9 +28,9 @@ U = TypeVar("U")
 
 @dataclass(frozen=True)
 class Batch:
-    """Ids with their (B, H, W, 3) images, and what failed on the way to them."""
+    """Positions in the source with their (B, H, W, 3) images, and what failed on the way to them."""
 
-    ids: list[str]
+    rows: list[int]
     images: Pixels
     failures: list[Failure]
 
@@ -40,7 +40,7 @@ def pack_batches(pack: Pack, batch_size: int, pool: ThreadPoolExecutor) -> Gener
 
     def load(start: int) -> Batch:
         rows = range(start, min(start + batch_size, len(pack)))
-        return Batch([pack.ids[row] for row in rows], pack.read(rows), [])
+        return Batch(list(rows), pack.read(rows), [])
 
     return _in_order(pool, load, range(0, len(pack), batch_size), ahead=2)
 
@@ -56,19 +56,19 @@ def photograph_batches(
         except Exception as error:  # noqa: BLE001 - a recipe of the user may raise whatever it likes
             return Failure.of(sample, error)
 
-    ids: list[str] = []
+    rows: list[int] = []
     images: list[Pixels] = []
     failures: list[Failure] = []
     baked = _in_order(pool, bake, samples, ahead=batch_size)
-    for sample, result in zip(samples, baked, strict=True):
+    for row, result in enumerate(baked):
         if isinstance(result, Failure):
             failures.append(result)
         else:
-            ids.append(sample.id)
+            rows.append(row)
             images.append(result)
-        if len(ids) + len(failures) == batch_size or sample is samples[-1]:
-            yield Batch(ids, np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8), failures)
-            ids, images, failures = [], [], []
+        if len(rows) + len(failures) == batch_size or row == len(samples) - 1:
+            yield Batch(rows, np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8), failures)
+            rows, images, failures = [], [], []
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], U], items: Iterable[T], ahead: int) -> Generator[U]:

@@ -1,4 +1,4 @@
-"""The networks that predict together, loaded onto one device, and what they say of a batch."""
+"""The networks that predict together, all loaded onto one device, and what they say of a batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prebake.errors import MissingExtra, OptionError, RunError
+from prebake.errors import MissingExtra, RunError
+from prebake.prediction.views import VIEWS, views
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,16 +22,18 @@ __all__ = ["Ensemble"]
 
 @dataclass(frozen=True)
 class _Member:
-    """One run, loaded: its network on the device, and what its input is normalised with, (1, 3, 1, 1) each."""
+    """One run, loaded: its network on the device, and what each channel of its input is normalised with."""
 
     name: str
     network: torch.nn.Module
-    mean: torch.Tensor
-    std: torch.Tensor
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class Ensemble:
     """The networks of one or several runs with their best weights, in evaluation mode, in 32-bit floating point.
+
+    All of them stay in the memory of the device; of one batch at a time there are the images, and one view of them.
 
     Parameters
     ----------
@@ -38,6 +41,8 @@ class Ensemble:
         The runs; at least one.
     device
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes what the machine has.
+    tta
+        Whether every network sees all views of :mod:`prebake.prediction.views`, or only the image as it is.
 
     Raises
     ------
@@ -49,23 +54,28 @@ class Ensemble:
         A run is not complete, or its weights do not fit its model.
     """
 
-    def __init__(self, runs: Sequence[Run], device: str = "auto") -> None:
+    def __init__(self, runs: Sequence[Run], device: str = "auto", *, tta: bool = False) -> None:
         self._torch = _torch()
-        self._device = _device(self._torch, device)
+        from prebake.models import choose_device  # noqa: PLC0415 - loads torch
+
+        self._device = choose_device(device)
+        self._tta = tta
         self._members = [self._load(run) for run in runs]
 
-    def __len__(self) -> int:
-        return len(self._members)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of networks, and of views that each of them sees."""
+        return len(self._members), VIEWS if self._tta else 1
 
     def _load(self, run: Run) -> _Member:
         from prebake.models import load_run_model  # noqa: PLC0415 - loads torch
+        from prebake.prediction.fusing import fused  # noqa: PLC0415
 
-        network = load_run_model(run).to(self._device).to(memory_format=self._torch.channels_last)
-        mean, std = (
-            self._torch.tensor(run.info["input"][key], dtype=self._torch.float32, device=self._device)
-            for key in ("mean", "std")
-        )
-        return _Member(str(run.path), network.eval(), mean.reshape(1, 3, 1, 1), std.reshape(1, 3, 1, 1))
+        network, given = load_run_model(run), run.info["input"]
+        if self._device.type == "cpu":
+            network = fused(network, given["size"])
+        network = network.to(self._device).to(memory_format=self._torch.channels_last).eval()
+        return _Member(str(run.path), network, tuple(given["mean"]), tuple(given["std"]))
 
     def raw(self, images: npt.NDArray[np.uint8], ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return the raw values of one batch.
@@ -79,7 +89,7 @@ class Ensemble:
 
         Returns
         -------
-        (R, B) float32, one row for each run.
+        (R, V, B) float32: of each run and view.
 
         Raises
         ------
@@ -87,14 +97,23 @@ class Ensemble:
             A network gives something that is not a finite number.
         """
         torch = self._torch
+        found = np.empty((*self.shape, len(ids)), dtype=np.float32)
         with torch.inference_mode():
             pixels = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)
             scaled = pixels.to(torch.float32, memory_format=torch.channels_last) / 255
-            found = []
-            for member in self._members:
-                values = member.network((scaled - member.mean) / member.std).float().cpu().numpy()
-                found.append(_checked(member.name, values, ids))
-        return np.stack(found)
+            for mean, std in dict.fromkeys((member.mean, member.std) for member in self._members):
+                ready = (scaled - self._channels(mean)) / self._channels(std)
+                for view, turned in enumerate(views(ready) if self._tta else (ready,)):
+                    given = turned.contiguous(memory_format=torch.channels_last)
+                    for number, member in enumerate(self._members):
+                        if (member.mean, member.std) == (mean, std):
+                            values = member.network(given).float().cpu().numpy()
+                            found[number, view] = _checked(member.name, values, ids)
+        return found
+
+    def _channels(self, values: tuple[float, ...]) -> torch.Tensor:
+        channels: torch.Tensor = self._torch.tensor(values, dtype=self._torch.float32, device=self._device)
+        return channels.reshape(1, 3, 1, 1)
 
 
 def _checked(name: str, values: npt.NDArray[np.float32], ids: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -109,20 +128,6 @@ def _checked(name: str, values: npt.NDArray[np.float32], ids: Sequence[str]) -> 
             do="train again with a lower learning rate, or in 32-bit precision",
         )
     return values
-
-
-def _device(library: Any, wanted: str) -> torch.device:
-    """Return the device, tried out; ``library`` is torch."""
-    if wanted == "auto":
-        wanted = "cuda" if library.cuda.is_available() else "mps" if library.backends.mps.is_available() else "cpu"
-    try:
-        device: torch.device = library.device(wanted)
-        library.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise OptionError(
-            f"device {wanted} cannot be used: {str(error).splitlines()[0]}", do="use --device cpu, or auto"
-        ) from error
-    return device
 
 
 def _torch() -> Any:
