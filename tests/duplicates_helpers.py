@@ -52,9 +52,10 @@ def write(path: Path, rows: Iterable[dict[str, Any]], recipe: str = "crop") -> P
             file = entry.get("file", f"{path} {entry['id']}")
             writer.add(
                 Row(
-                    id=entry["id"], label=entry["label"], group=entry.get("group"), source="",
-                    split=entry.get("split", ""), path=entry["id"], width=30, height=20, to_source=np.eye(2, 3),
-                    source_digest=digest(file.encode()), source_bytes=1, phash=perceptual_hash(image),
+                    id=entry["id"], label=entry["label"], group=entry.get("group"), source=entry.get("source", ""),
+                    split=entry.get("split", ""), path=entry["id"], width=entry.get("width", 30), height=20,
+                    to_source=np.eye(2, 3), source_digest=digest(file.encode()), source_bytes=1,
+                    phash=perceptual_hash(image),
                 ),
                 image,
             )  # fmt: skip

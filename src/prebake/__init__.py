@@ -15,6 +15,7 @@ from prebake.errors import MissingExtra
 from prebake.version import __version__
 
 if TYPE_CHECKING:
+    from prebake.auditing import Audit, audit
     from prebake.augment import Augment
     from prebake.config import TrainConfig
     from prebake.crossval import cross_validate
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from prebake.training import fit
 
 __all__ = [
+    "Audit",
     "Augment",
     "CrossValidation",
     "Folds",
@@ -43,6 +45,7 @@ __all__ = [
     "Run",
     "TrainConfig",
     "__version__",
+    "audit",
     "cross_validate",
     "fit",
     "make_folds",
@@ -54,6 +57,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Audit": "auditing",
     "Augment": "augment",
     "CrossValidation": "runs",
     "Folds": "splits",
@@ -65,6 +69,7 @@ _HOME = {
     "Recipe": "recipe",
     "Run": "runs",
     "TrainConfig": "config",
+    "audit": "auditing",
     "cross_validate": "crossval",
     "fit": "training",
     "make_folds": "splits",

@@ -231,6 +231,44 @@ def split(*packs: Path, output: Output, folds: int = 5, seed: int = 0, use_test:
     terminal.say(terminal.split(made, output))
 
 
+@_command("audit PACK... [-o PAGE.html] [OPTIONS]")
+def audit(
+    *packs: Path,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    json_: Annotated[bool, Parameter(name="--json")] = False,
+) -> None:
+    """Look for what makes results wrong before training: copies, conflicting labels, shortcuts, shift, balance.
+
+    Copies within and across packs; how well size, framing, colour and border alone predict the grade, before and after
+    the recipe, and tell training from test photographs; labels by source; patients. What is found is no error: the exit
+    code is 0.
+
+    Parameters
+    ----------
+    packs
+        Packs; several are audited as one data set.
+    output
+        A page ending in .html, complete in itself; or a folder, which gets a PNG of each cluster of copies.
+    json_
+        Print JSON for scripts instead of tables.
+    """
+    from prebake.auditing import audit as run_audit
+    from prebake.auditing import save_pictures
+    from prebake.report import require_jinja2, write_audit
+
+    page = output is not None and output.suffix.lower() == ".html"
+    if page:
+        require_jinja2()
+    elif output is not None and output.suffix:
+        raise OptionError("an audit is written as a page or as pictures", expected="a .html or a folder", got=output)
+    found = run_audit(packs)
+    terminal.say(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if json_ else terminal.audited(found))
+    if output is not None:
+        written = write_audit(found, output) if page else f"{len(save_pictures(found, output))} pictures into {output}"
+        if not json_:
+            terminal.say(f"wrote {written}")
+
+
 @_command("train PACK... -o RUN [OPTIONS]")
 def train(
     *packs: Path,

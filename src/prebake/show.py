@@ -21,7 +21,17 @@ from prebake.store import Pack, open_pack
 if TYPE_CHECKING:
     from prebake.records import Sample
 
-__all__ = ["choose_rows", "drawable", "find_photographs", "grid", "read_photograph", "save_grid"]
+__all__ = [
+    "choose_rows",
+    "drawable",
+    "find_photographs",
+    "fit",
+    "grid",
+    "read_photograph",
+    "save_grid",
+    "save_picture",
+    "sheet",
+]
 
 Pathish = str | os.PathLike[str]
 Pixels = npt.NDArray[np.uint8]
@@ -65,8 +75,12 @@ def save_grid(
         raise OptionError(
             "the picture is written as PNG", expected="a name ending in .png", got=output, do="-o grid.png"
         )
-    image = grid(pack, ids, count=count, sources=sources, cell=cell)
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return save_picture(grid(pack, ids, count=count, sources=sources, cell=cell), output)
+
+
+def save_picture(picture: Pixels, output: Path) -> Path:
+    """Write a picture, uint8 (H, W, 3), RGB, as a PNG: whole, or not at all; return the file."""
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(output) as temporary:
         temporary.write_bytes(encoded.tobytes())
@@ -127,13 +141,45 @@ def grid(
     photographs = [] if sources is None else find_photographs(pack, rows, sources)
     pictures = []
     for place, row in enumerate(rows):
-        squares = [_fit(_colour(pack[row]), cell)]
+        squares = [fit(pack[row], cell)]
         if photographs:
             data = read_photograph(photographs[place], pack.source_digest[row])
             before = _fit(decode(data, min_side=cell, exact=False).image, cell)
             squares = [before, np.full((cell, GAP // 2, 3), BACKGROUND, np.uint8), *squares]
         pictures.append(_caption(np.concatenate(squares, axis=1), pack.ids[row], _label(pack.labels[row])))
     return _arrange(pictures)
+
+
+def sheet(images: Sequence[Pixels], names: Sequence[str], labels: Sequence[str], *, title: str, cell: int) -> Pixels:
+    """Draw images in a grid under a title, each with a name and a label under it.
+
+    Parameters
+    ----------
+    images
+        At least one, uint8 (H, W, C), RGB.
+    names, labels
+        One of each for every image.
+    title
+        What stands above all of them.
+    cell
+        Width and height, in pixels, of the square that each image is fitted into.
+
+    Returns
+    -------
+    uint8 array (H, W, 3), RGB.
+    """
+    drawn = _arrange(
+        [_caption(fit(image, cell), name, label) for image, name, label in zip(images, names, labels, strict=True)]
+    )
+    above = np.full((GAP + LINE, drawn.shape[1], 3), BACKGROUND, np.uint8)
+    line = above[GAP:, GAP:-GAP]
+    _write(line, _shorten(title, line.shape[1]), 0, TEXT)
+    return np.concatenate([above, drawn])
+
+
+def fit(image: Pixels, cell: int) -> Pixels:
+    """Scale an image of any number of channels to fit a square of ``cell`` pixels: (cell, cell, 3)."""
+    return _fit(_colour(image), cell)
 
 
 def choose_rows(labels: npt.NDArray[np.float32], count: int) -> list[int]:

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prebake.files import human_bytes
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.table import Table
+    from rich.text import Text
 
+    from prebake.auditing import Audit, Clue
     from prebake.bench import BenchResult
     from prebake.bench.result import Spread, Way
     from prebake.demo import Demonstration
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from prebake.store import Pack
 
 __all__ = [
+    "audited",
     "benchmarked",
     "best",
     "complain",
@@ -238,6 +241,72 @@ def _on_labels(predictions: Predictions) -> list[str]:
     ]
 
 
+def audited(audit: Audit) -> str:
+    """Lay out an audit: what was found in sentences, then copies, what each feature tells, and labels."""
+    packs = ", ".join(pack.name for pack in audit.packs)
+    lines = [f"{packs}: {_photographs(audit.photographs)}"]
+    lines += [f"{'!' if finding.serious else '-'} {finding.text}" for finding in audit.findings]
+    if audit.copies:
+        lines += ["", "Copies (those with different labels first)", _laid_out(_copies_table(audit))]
+        if len(audit.copies) > MOST_COPIES:
+            lines.append(f"and {len(audit.copies) - MOST_COPIES:,} more: --json lists them, -o FOLDER draws them")
+    for scope in audit.shortcuts:
+        title = f"What alone predicts the grade: {scope.scope} ({scope.photographs:,} with a label)"
+        lines += ["", title, _laid_out(_clue_table("kappa (chance: 0)", scope.clues))]
+    for shift in audit.shifts:
+        counts = " and ".join(f"{count:,}" for count in shift.photographs)
+        title = f"What alone tells {shift.what} {shift.one} from {shift.other} ({counts})"
+        lines += ["", title, _laid_out(_clue_table("AUC (chance: 0.5)", shift.clues))]
+    lines += ["", "Labels", _laid_out(_parts_table(audit))]
+    if audit.patients.count:
+        most = max(audit.patients.photographs)
+        lines.append(f"{audit.patients.count:,} patients with at most {_photographs(most)} each")
+    for pack in audit.packs:
+        lines += [f"not in {pack.name}: {each.id}  ({each.path}): {each.reason}" for each in pack.failures]
+    return "\n".join(line for text in lines for line in _wrapped(text))
+
+
+MOST_COPIES = 20
+STAGE_NAMES = {"before": "photograph", "after": "baked image"}
+
+
+def _copies_table(audit: Audit) -> Table:
+    from prebake.auditing.words import kinds_of, label_text  # noqa: PLC0415 - only this verb needs them
+
+    table = _columns("known by", numbers=False)
+    table.add_column("photographs (label)", overflow="fold")
+    for copies in audit.copies[:MOST_COPIES]:
+        several = len(audit.packs) > 1
+        names = [f"{copy.pack + ':' if several else ''}{copy.id} ({label_text(copy.label)})" for copy in copies.members]
+        table.add_row(kinds_of(copies), _plain(" = ".join(names)))
+    return table
+
+
+def _clue_table(measure: str, clues: Sequence[Clue]) -> Table:
+    from prebake.auditing.words import range_text, shown  # noqa: PLC0415
+
+    table = _columns("of the", "feature", numbers=False)
+    table.add_column(measure, justify="right", no_wrap=True)
+    table.add_column("95 % interval", overflow="fold")
+    stage = ""
+    for clue in clues:
+        first = "" if clue.stage == stage else STAGE_NAMES[clue.stage]
+        stage = clue.stage
+        table.add_row(first, clue.name, shown(clue.value), clue.reason or range_text(clue.low, clue.high))
+    return table
+
+
+def _parts_table(audit: Audit) -> Table:
+    labels = sorted({label for part in audit.parts for label in part.labels})
+    table = _columns("pack", "source", "split", numbers=False)
+    for name in (*(f"{label:g}" for label in labels), "none"):
+        table.add_column(name, justify="right")
+    for part in audit.parts:
+        names = [_plain(name or "-") for name in (part.pack, part.source, part.split)]
+        table.add_row(*names, *(f"{part.labels.get(label, 0):,}" for label in labels), f"{part.missing:,}")
+    return table
+
+
 WIDTH = 80
 STAGES = ("read", "decode", "preprocess", "augment", "copy", "step")
 WAYS = {
@@ -291,13 +360,20 @@ def _laid_out(table: Table) -> str:
     return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
 
 
-def _columns(first: str, *others: str) -> Table:
+def _plain(text: str) -> Text:
+    """Keep what comes from data from being read as markup."""
+    from rich.text import Text  # noqa: PLC0415
+
+    return Text(text)
+
+
+def _columns(first: str, *others: str, numbers: bool = True) -> Table:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(first, no_wrap=True)
     for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right" if numbers else "left", no_wrap=True)
     return table
 
 

@@ -1,5 +1,6 @@
-"""The report of a run: one HTML page that needs nothing but itself. It reads run folders only."""
+"""Pages that need nothing but themselves: the report of a run, read from its folder alone, and that of an audit."""
 
-from prebake.report.page import write_report
+from prebake.report.audit_page import write_audit
+from prebake.report.page import require_jinja2, write_report
 
-__all__ = ["write_report"]
+__all__ = ["require_jinja2", "write_audit", "write_report"]

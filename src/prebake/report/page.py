@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prebake.errors import MissingExtra
 from prebake.files import write_text
@@ -14,7 +15,7 @@ from prebake.runs import REPORT, Run
 if TYPE_CHECKING:
     import os
 
-__all__ = ["write_report"]
+__all__ = ["render", "require_jinja2", "write_report"]
 
 
 def write_report(run: str | os.PathLike[str] | Run, output: str | os.PathLike[str] | None = None) -> Path:
@@ -49,22 +50,39 @@ def write_report(run: str | os.PathLike[str] | Run, output: str | os.PathLike[st
     """
     opened = run if isinstance(run, Run) else Run(run)
     target = Path(output) if output is not None else opened.path / REPORT
-    write_text(target, _render(opened))
+    jinja2 = require_jinja2()
+    from prebake.report.content import content  # noqa: PLC0415 - its charts need markupsafe, which comes with jinja2
+
+    write_text(target, render(jinja2, "page.html", content(opened)))
     return target
 
 
-def _render(run: Run) -> str:
+def require_jinja2() -> Any:
+    """Return jinja2, or say what to install."""
     try:
-        jinja2 = importlib.import_module("jinja2")
+        return importlib.import_module("jinja2")
     except ImportError as error:
         raise MissingExtra(
             "jinja2 is not installed", expected="the extra `train`", do="pip install 'prebake[train]'"
         ) from error
-    from prebake.report.content import content  # noqa: PLC0415 - its charts need markupsafe, which comes with jinja2
 
+
+def render(jinja2: Any, template: str, values: Mapping[str, object]) -> str:
+    """Return a page: one of the templates in this folder, with the style that all pages share.
+
+    Parameters
+    ----------
+    jinja2
+        As :func:`require_jinja2` gives it.
+    template
+        The name of the template.
+    values
+        What stands on the page; text is escaped.
+    """
     folder = resources.files("prebake.report")
-    files = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "style.css")}
+    names = [file.name for file in folder.iterdir() if file.name.endswith((".html", ".css"))]
+    files = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in names}
     environment = jinja2.Environment(
         loader=jinja2.DictLoader(files), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    return str(environment.get_template("page.html").render(content(run)))
+    return str(environment.get_template(template).render(values))
