@@ -254,3 +254,30 @@ def test_hashes_of_recompressed_pictures_are_near_and_of_others_far() -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 200, 3), (3, 2, 3)])
 def test_tiny_pictures_have_a_hash_too(shape: tuple[int, int, int]) -> None:
     assert fundus.perceptual_hash(np.zeros(shape, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(("left", "top", "side"), [(10.3, 5.7, 60.0), (-20.5, 12.25, 150.0), (3.1, -40.0, 190.4)])
+def test_a_square_is_sampled_where_it_lies_to_a_fraction_of_a_pixel(left: float, top: float, side: float) -> None:
+    y, x = np.mgrid[:120, :160]
+    ramp = np.stack([x, y, np.full_like(x, 90)], axis=2).astype(np.uint8)
+    result, (first, upper, right, lower) = fundus.sample_square(ramp, left, top, side, 20)
+    centres = (np.arange(20) + 0.5) * side / 20 - 0.5
+    inner = np.s_[upper + 1 : lower - 1, first + 1 : right - 1]
+    expected = np.stack([*np.meshgrid(left + centres, top + centres), np.full((20, 20), 90)], axis=2)
+    assert np.abs(result[inner] - expected[inner]).max() < 1.5  # half a grey level for each rounding on the way
+
+
+def test_what_a_square_takes_from_beyond_the_photograph_is_black_and_an_edge_pixel_is_dark_by_its_share() -> None:
+    white = np.full((40, 80, 3), 200, np.uint8)
+    result, frame = fundus.sample_square(white, -5, -19, 100, 10)
+    assert frame == (1, 2, 8, 5)
+    assert set(result[frame[1] : frame[3], frame[0] : frame[2]].ravel().tolist()) == {200}
+    assert result[3, :, 0].tolist() == [100, 200, 200, 200, 200, 200, 200, 200, 100, 0]
+    assert result[:, 3, 0].tolist() == [0, 20, 200, 200, 200, 180, 0, 0, 0, 0]
+
+
+def test_a_square_much_larger_than_the_result_is_averaged_not_picked() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    result, _ = fundus.sample_square(noise, 0, 0, 512, 16)
+    blocks = noise.reshape(16, 32, 16, 32, 3).mean(axis=(1, 3))
+    assert np.abs(result - blocks).max() < 4  # one pixel of the noise is off by 64 on average

@@ -6,7 +6,7 @@ Coordinates are of pixel centres: x to the right, y down, (0, 0) the centre of t
 from prebake.fundus.average import inside, subtract_average, subtract_average_inside
 from prebake.fundus.disc import Disc, fit_disc, graham_radius
 from prebake.fundus.likeness import perceptual_hash
-from prebake.fundus.shape import resize, tolerance_crop, tolerance_crop_resized
+from prebake.fundus.shape import resize, sample_square, tolerance_crop, tolerance_crop_resized
 
 __all__ = [
     "Disc",
@@ -15,6 +15,7 @@ __all__ = [
     "inside",
     "perceptual_hash",
     "resize",
+    "sample_square",
     "subtract_average",
     "subtract_average_inside",
     "tolerance_crop",

@@ -1,4 +1,4 @@
-"""The published tolerance crop, and resizing without aliasing."""
+"""The published tolerance crop, and resampling without aliasing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.uint8]
 
-__all__ = ["resize", "tolerance_crop", "tolerance_crop_resized"]
+__all__ = ["resize", "sample_square", "tolerance_crop", "tolerance_crop_resized"]
 
 _STRIPE = 32  # rows or columns in the middle that are looked at first
 _BLOCK = 64  # rows or columns that are then looked at together
@@ -165,3 +165,66 @@ def resize(image: Image, width: int, height: int) -> Image:
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
     shrunk = cv2.resize(image, (min(width, columns), min(height, rows)), interpolation=cv2.INTER_AREA)
     return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+
+
+def sample_square(
+    image: Image, left: float, top: float, side: float, size: int
+) -> tuple[Image, tuple[int, int, int, int]]:
+    """Resample a square of an image onto size x size pixels without aliasing; black where the image has no pixels.
+
+    The image is halved while at least four of its pixels make one of the result; then it is interpolated bilinearly at
+    twice the size, and each 2 x 2 pixels are averaged. A pixel that the image covers in part is as much darker.
+
+    Parameters
+    ----------
+    image
+        uint8 (H, W, 3).
+    left, top, side
+        The square, in pixels; 0, 0 is the outer corner of the first pixel. It may reach beyond the image.
+    size
+        Width and height of the result.
+
+    Returns
+    -------
+    tuple
+        The result, uint8 (size, size, 3), and what of it the image covers wholly: left, top, right, bottom (the latter
+        two exclusive), in pixels of the result.
+
+    Examples
+    --------
+    >>> result, frame = sample_square(np.full((50, 100, 3), 200, np.uint8), 0, -27, 100, 20)
+    >>> frame, result[4:7, 0, 0].tolist()
+    ((0, 6, 20, 15), [0, 120, 200])
+    """
+    covered = [
+        _coverage(start, side, size, length) for start, length in zip((left, top), image.shape[1::-1], strict=True)
+    ]
+    while side >= 4 * size and min(image.shape[:2]) > 1:
+        rows, columns = (length // 2 for length in image.shape[:2])
+        even = image[: 2 * rows, : 2 * columns]
+        image = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        left, top, side = left / 2, top / 2, side / 2
+    step = side / (2 * size)
+    matrix = np.array([[step, 0, left + step / 2 - 0.5], [0, step, top + step / 2 - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    double = cv2.warpAffine(image, matrix, (2 * size, 2 * size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    result = cv2.resize(double, (size, size), interpolation=cv2.INTER_AREA)
+    for share, lines in zip(covered, (result.transpose(1, 0, 2), result), strict=True):
+        partly = np.flatnonzero(share < 1)
+        lines[partly] = np.rint(lines[partly] * share[partly, None, None])
+    (x, right), (y, bottom) = (_span(share) for share in covered)
+    return result, (x, y, right, bottom)  # type: ignore[return-value]
+
+
+def _coverage(start: float, side: float, size: int, length: int) -> NDArray[np.float64]:
+    """Return the share of each pixel of a result, along one axis, that lies within the image: (size,), 0..1."""
+    edges = start + np.arange(size + 1) * (side / size)
+    inside: NDArray[np.float64] = np.diff(np.clip(edges, 0, length)) * (size / side)
+    return np.where(inside > 1 - 1e-6, 1, inside)
+
+
+def _span(share: NDArray[np.float64]) -> tuple[int, int]:
+    """Find the first pixel that is covered wholly and the one after the last; at least one, covered or not."""
+    whole = np.flatnonzero(share == 1)
+    first = int(whole[0]) if len(whole) else int(share.argmax())
+    return first, int(whole[-1]) + 1 if len(whole) else first + 1

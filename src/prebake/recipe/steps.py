@@ -72,7 +72,7 @@ class Resize(Step):
 
 @dataclass(frozen=True, slots=True)
 class FieldOfView(Step):
-    """Find the disc, take the square around it (black beyond the photograph), resize that without aliasing.
+    """Find the disc and resample the square around it without aliasing; black beyond the photograph.
 
     Aspect and roundness are kept; what the photograph's edge cuts off stays black. Without a disc
     (:func:`prebake.fundus.fit_disc`) the square is that around the whole photograph.
@@ -84,11 +84,11 @@ class FieldOfView(Step):
     """
 
     NAME: ClassVar[str] = "field_of_view"
-    VERSION: ClassVar[int] = 2  # 2: the disc is fitted on a photograph that is halved, which takes a tenth of the time
+    VERSION: ClassVar[int] = 2  # 2: exact to a fraction of a pixel, so that a photograph may be reduced further before
     margin: float = 0.01
 
     def run(self, photo: Photo, size: int) -> Photo:
-        """Crop and resize; afterwards the disc sits in the middle of the image and its radius is known.
+        """Crop and resample; afterwards the disc sits in the middle of the image and its radius is known.
 
         Raises
         ------
@@ -98,24 +98,19 @@ class FieldOfView(Step):
         height, width = photo.image.shape[:2]
         disc = fundus.fit_disc(photo.image)
         if disc is None:
-            side = max(width, height)
-            x, y = (width - side) // 2, (height - side) // 2
+            side = float(max(width, height))
+            left, top = (width - side) / 2, (height - side) / 2
         else:
             half = disc.radius * (1 + self.margin)
-            side = max(1, round(2 * half))
-            x, y = round(disc.x + 0.5 - side / 2), round(disc.y + 0.5 - side / 2)
+            side = 2 * half
+            left, top = disc.x + 0.5 - half, disc.y + 0.5 - half
         if side * side > MAX_PIXELS:
             raise RecipeError(
                 "the photograph is too long and narrow for a square around it", got=f"{width} x {height} pixels"
             )
-        left, top, right, bottom = max(0, -x), max(0, -y), max(0, x + side - width), max(0, y + side - height)
-        part = photo.image[y + top : y + side - bottom, x + left : x + side - right]
-        square = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT)
-        image = fundus.resize(square, size, size)  # type: ignore[arg-type]
-        scale = size / side
-        near, far = (math.ceil(left * scale), math.ceil(top * scale)), (side - right, side - bottom)
-        frame = (*near, *(max(start + 1, math.floor(end * scale)) for start, end in zip(near, far, strict=True)))
-        result = photo.moved(square, (1, 1), (x, y)).resized(image)  # type: ignore[arg-type]
+        image, frame = fundus.sample_square(photo.image, left, top, side, size)
+        scale = side / size
+        result = photo.moved(image, (scale, scale), (left + scale / 2 - 0.5, top + scale / 2 - 0.5))
         radius = None if disc is None else size / 2 / (1 + self.margin)
         return replace(result, radius=radius, frame=frame)
 
