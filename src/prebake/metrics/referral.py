@@ -122,15 +122,18 @@ def referral_curve(
     found = [
         _left(judged.take(np.sort(order[count:])), grades[np.sort(order[count:])], classes, bootstrap) for count in gone
     ]
-    cells = confusion(judged.labels, grades, classes).ravel()
     left = len(judged) - gone
-    chance = []
-    for count in left:
-        drawn = rng.multivariate_hypergeometric(cells, count, size=bootstrap.samples, method="marginals")
-        kappas = kappa_of_confusion(drawn.reshape(-1, classes, classes))
-        low, high = bootstrap.ends(kappas)
-        chance.append((np.nan if np.isnan(low) else float(np.nanmean(kappas)), low, high))
+    matrix = confusion(judged.labels, grades, classes)
+    chance = [_at_random(matrix, int(count), rng, bootstrap) for count in left]
     return ReferralCurve(wanted, left, *np.array(found).T, *np.array(chance).T)
+
+
+def _at_random(matrix: Ints, left: int, rng: np.random.Generator, bootstrap: Bootstrap) -> tuple[float, float, float]:
+    """Return the mean kappa, and both ends, of so many photographs left at random."""
+    drawn = rng.multivariate_hypergeometric(matrix.ravel(), left, size=bootstrap.samples, method="marginals")
+    kappas = kappa_of_confusion(drawn.reshape(-1, *matrix.shape))
+    low, high = bootstrap.ends(kappas)
+    return float("nan") if np.isnan(low) else float(np.nanmean(kappas)), low, high
 
 
 def _left(judged: Judged, grades: Ints, classes: int, bootstrap: Bootstrap) -> list[float]:
