@@ -19,11 +19,8 @@ WITH = (
     "mobilenetv3_small_050",
     "resnet18",
     "densenet121",
-    "regnety_002",
     "repvgg_a0",
-    "mobileone_s0",
-    "hardcorenas_a",
-    "ghostnet_050",
+    "mixnet_s",
 )
 
 
