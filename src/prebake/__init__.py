@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prebake.config import TrainConfig
     from prebake.crossval import cross_validate
     from prebake.errors import PrebakeError
+    from prebake.explanation import Explanations, explain
     from prebake.loader import Loader, PackDataset
     from prebake.packing import pack
     from prebake.prediction import Predictions, predict
@@ -35,6 +36,7 @@ __all__ = [
     "Audit",
     "Augment",
     "CrossValidation",
+    "Explanations",
     "Folds",
     "Loader",
     "Pack",
@@ -47,6 +49,7 @@ __all__ = [
     "__version__",
     "audit",
     "cross_validate",
+    "explain",
     "fit",
     "make_folds",
     "open",
@@ -60,6 +63,7 @@ _HOME = {
     "Audit": "auditing",
     "Augment": "augment",
     "CrossValidation": "runs",
+    "Explanations": "explanation",
     "Folds": "splits",
     "Loader": "loader",
     "Pack": "store",
@@ -71,6 +75,7 @@ _HOME = {
     "TrainConfig": "config",
     "audit": "auditing",
     "cross_validate": "crossval",
+    "explain": "explanation",
     "fit": "training",
     "make_folds": "splits",
     "open": "store",

@@ -413,6 +413,50 @@ def predict(
     terminal.say(terminal.predicted(predictions, output))
 
 
+@_command("explain RUN... INPUT [OPTIONS]")
+def explain(
+    *runs_and_input: Annotated[Path, Parameter(name="RUN... INPUT")],
+    output: Output = Path("explanations"),
+    ids: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    count: int = 16,
+    source: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
+    check: bool = False,
+    device: str = "auto",
+) -> None:
+    """Draw where a model finds what raises or lowers the grade (Grad-CAM), on the original photographs.
+
+    Several runs, and the folds of a cross-validation, give their mean map.
+
+    Parameters
+    ----------
+    runs_and_input
+        One or several run folders, then what to explain: a pack, a folder or archive, or one photograph.
+    output
+        The folder to write a PNG for each photograph into.
+    ids
+        What to explain; without them an even choice over all labels.
+    count
+        How many to explain when no ids are given.
+    source
+        Of a pack: the sources it was made of, so that maps are drawn on the photographs.
+    check
+        Also compare with maps of random weights, which must look different, and say the result in a line.
+    device
+        cpu, cuda, cuda:1, ...; auto takes the GPU where there is one.
+    """
+    from prebake.explanation import explain as run_explain
+    from prebake.explanation import sanity_check, save_explanation
+
+    if len(runs_and_input) < 2:
+        raise OptionError("explain needs a run and an input", expected="prebake explain RUN... INPUT -o FOLDER")
+    *runs, given = runs_and_input
+    explanations = run_explain(runs, given, ids=ids, count=count, photographs=source, device=device)
+    for explanation in explanations:
+        terminal.say(terminal.explained(explanation, save_explanation(explanation, output)))
+    if check:
+        terminal.say(sanity_check(runs, explanations, device=device).sentence)
+
+
 @_command("report RUN [-o PAGE.html]")
 def report(run: Path, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None) -> None:
     """Write one self-contained HTML page about a run: curves, confusion matrix, kappa, worst errors, settings.

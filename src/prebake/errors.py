@@ -93,6 +93,7 @@ class MissingExtra(PrebakeError):
     """A package of an optional extra is not installed."""
 
     PACKAGES = (
+        "captum",
         "huggingface_hub",
         "jinja2",
         "lightning",

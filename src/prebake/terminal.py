@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prebake.bench import BenchResult
     from prebake.bench.result import Spread, Way
     from prebake.demo import Demonstration
+    from prebake.explanation import Explanation
     from prebake.metrics import ThresholdGain
     from prebake.prediction import Predictions
     from prebake.runs import CrossValidation, Run
@@ -35,6 +36,7 @@ __all__ = [
     "complain",
     "cross_validated",
     "demonstrated",
+    "explained",
     "facts",
     "packed",
     "predicted",
@@ -305,6 +307,11 @@ def _parts_table(audit: Audit) -> Table:
         names = [_plain(name or "-") for name in (part.pack, part.source, part.split)]
         table.add_row(*names, *(f"{part.labels.get(label, 0):,}" for label in labels), f"{part.missing:,}")
     return table
+
+
+def explained(explanation: Explanation, output: Path) -> str:
+    """Say in a line what the model says of a photograph, and where the picture of its reasons lies."""
+    return f"{explanation.id}: grade {explanation.diagnosis}, raw value {explanation.raw:.2f}: {output}"
 
 
 WIDTH = 80

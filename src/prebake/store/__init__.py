@@ -3,7 +3,7 @@
 from prebake.store.codecs import CODECS, codec_named
 from prebake.store.layout import FORMAT_VERSION, Header, Row
 from prebake.store.merge import merge_packs
-from prebake.store.reader import Pack, open_pack, verify_pack
+from prebake.store.reader import Pack, is_pack, open_pack, verify_pack
 from prebake.store.several import PackRows, Packs
 from prebake.store.summary import summary
 from prebake.store.writer import PackWriter
@@ -18,6 +18,7 @@ __all__ = [
     "Packs",
     "Row",
     "codec_named",
+    "is_pack",
     "merge_packs",
     "open_pack",
     "summary",

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
     from prebake.recipe import Recipe
 
-__all__ = ["Pack", "open_pack", "verify_pack"]
+__all__ = ["Pack", "is_pack", "open_pack", "verify_pack"]
 
 Pixels = NDArray[np.uint8]
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class Pack(Columns):
@@ -343,6 +345,15 @@ def stretches(offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[tupl
 def open_pack(path: str | os.PathLike[str]) -> Pack:
     """Open a pack, or a file of the 2019 kernel, for reading: see :class:`Pack`."""
     return Pack(path)
+
+
+def is_pack(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is meant as a pack: by its content, or, of what is no file, by its ending."""
+    path = Path(path)
+    if not path.is_file():
+        return path.suffix.lower() in (".h5", ".hdf5")
+    with path.open("rb") as file:
+        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
 
 
 def verify_pack(path: str | os.PathLike[str]) -> Pack:
