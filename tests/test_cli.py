@@ -16,7 +16,20 @@ import pytest
 from duplicates_helpers import row, write
 from prebake.cli import main
 
-COMMANDS = ("pack", "info", "verify", "show", "split", "audit", "train", "predict", "explain", "report", "bench", "demo")
+COMMANDS = (
+    "pack",
+    "info",
+    "verify",
+    "show",
+    "split",
+    "audit",
+    "train",
+    "predict",
+    "explain",
+    "report",
+    "bench",
+    "demo",
+)
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HERE = {**os.environ, "PYTHONPATH": str(DOCS.with_name("src"))}
 
