@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test check unit browser docs clean
+.PHONY: help demo test check unit browser bench docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -28,8 +28,12 @@ browser:         ## Chromium for the tests that open a report (needs root; witho
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 	  || echo "no chromium here: the browser tests will be skipped (as root: apt-get install chromium)"
 
+bench: $(READY)  ## every measurement, short: on drawn photographs, or make bench DATA=photographs/
+	$(BIN)/python bench/quick.py $(DATA)
+
 docs: $(READY)   ## the generated pages
 	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_performance.py
 
 clean:           ## remove the environment and everything generated
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,45 @@
+"""Every measurement once, short, to see that it runs: on photographs of your own, or on drawn ones.
+
+python bench/quick.py [FOLDER]
+
+Its numbers are too few to be told to anybody; docs/performance.md says how to measure in earnest.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import prebake
+from prebake.fundus_art import generate
+
+HERE = Path(__file__).parent
+ON_PHOTOGRAPHS = ("packing", "fidelity", "decoding", "memory")
+ON_A_PACK = ("loading", "decoders", "cold", "waiting")
+ON_NOTHING = ("opening",)
+
+
+def main() -> None:
+    """Run all scripts with ``--quick``; the first that fails ends it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if len(sys.argv) > 1:
+            photographs = Path(sys.argv[1])
+        else:
+            photographs = Path(scratch) / "photographs"
+            generate(photographs, count=24)
+        pack = Path(scratch) / "pack.h5"
+        prebake.pack(photographs, pack, recipe="kernel", on_error="skip")
+        runs = [(name, [str(photographs)]) for name in ON_PHOTOGRAPHS]
+        runs += [(name, [str(pack)]) for name in ON_A_PACK]
+        runs += [(name, []) for name in ON_NOTHING]
+        for name, arguments in runs:
+            print(f"\n{name}", flush=True)
+            target = str(Path(scratch) / f"{name}.csv")
+            command = [sys.executable, str(HERE / f"{name}.py"), *arguments, "--quick", "--csv", target]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
