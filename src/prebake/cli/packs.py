@@ -1,0 +1,184 @@
+"""The verbs that make packs and look into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from prebake import terminal
+from prebake.cli.options import Json, Layout, MaybeOutput, OnError, Output, Paths, Workers
+
+__all__ = ["audit", "info", "pack", "show", "split", "verify"]
+
+
+def pack(
+    *sources: Path,
+    output: Output,
+    recipe: str = "kernel",
+    size: int | None = None,
+    codec: Literal["auto", "raw", "zstd", "gzip"] = "auto",
+    labels: Path | None = None,
+    layout: Layout = "auto",
+    workers: Workers = None,
+    on_error: OnError = "fail",
+) -> None:
+    """Bake photographs into a pack (one HDF5 file): decode, crop and resize each of them once, in parallel.
+
+    Killed or interrupted, the same command goes on where it was. Run again, it bakes only what changed.
+
+    Parameters
+    ----------
+    sources
+        Folders, .zip or .tar files of photographs, or single photographs. Several sources become one pack; their ids
+        then start with the name of the source.
+    output
+        The pack to write, for example pack.h5.
+    recipe
+        What is done to a photograph: kernel (the published 2019 preprocessing, bit for bit), ben (today's best version
+        of it), crop (field of view, aspect kept, no colour change), graham (the 2015 winner), resize; or a function of
+        your own as package.module:function or a .json file.
+    size
+        Side of the square baked images, in pixels; 256, or what a .json recipe brings.
+    codec
+        How images are stored: raw is the fastest to read, zstd the smallest that is still fast, gzip opens everywhere;
+        auto takes raw where the pack fits comfortably in memory, else zstd.
+    labels
+        The CSV with ids and labels, where it is not the one that lies with the photographs.
+    layout
+        How photographs and labels lie in the source; auto recognises the published datasets.
+    workers
+        Processes that bake; all cores without it.
+    on_error
+        When a photograph cannot be baked: fail (after all others are done, with a table of reasons) or skip (leave it
+        out and list it in the pack).
+    """
+    from prebake.packing import pack as run_pack
+
+    result = run_pack(
+        [str(source) for source in sources],
+        output,
+        recipe=recipe,
+        size=size,
+        codec=codec,
+        labels=labels,
+        layout=layout,
+        workers=workers,
+        on_error=on_error,
+    )
+    terminal.say(terminal.packed(result, output))
+
+
+def info(pack: Path, /, *, json_: Json = False) -> None:
+    """Tell what is in a pack: rows, size, recipe, codec, labels, failures.
+
+    Parameters
+    ----------
+    pack
+        The pack.
+    json_
+        Print JSON for scripts instead of a table.
+    """
+    from prebake.store import open_pack, summary
+
+    facts = summary(open_pack(pack))
+    terminal.say(terminal.as_json(facts) if json_ else terminal.facts(facts))
+
+
+def verify(pack: Path, /) -> None:
+    """Check every checksum of a pack; name damaged images; exit code 1 if there are any.
+
+    Parameters
+    ----------
+    pack
+        The pack.
+    """
+    from prebake.store import verify_pack
+
+    opened = verify_pack(pack)
+    terminal.say(f"{pack}: all {len(opened):,} images and their columns are as they were written")
+
+
+def show(
+    pack: Path,
+    /,
+    *ids: str,
+    output: Output,
+    before: Paths = None,
+    count: int = 25,
+) -> None:
+    """Draw a grid of baked images with ids and labels into a PNG.
+
+    Parameters
+    ----------
+    pack
+        The pack.
+    ids
+        The images to draw; without them an even choice over all labels.
+    output
+        The PNG to write.
+    before
+        The sources the pack was made of: each image is drawn beside its photograph.
+    count
+        How many images to draw when no ids are given.
+    """
+    from prebake.show import save_grid
+
+    terminal.say(f"wrote {save_grid(pack, output, ids=ids or None, count=count, sources=before)}")
+
+
+def audit(
+    *packs: Path,
+    output: MaybeOutput = None,
+    json_: Json = False,
+) -> None:
+    """Look for what makes results wrong before training: copies, conflicting labels, shortcuts, shift, balance.
+
+    Copies within and across packs; how well size, framing, colour and border alone predict the grade, before and after
+    the recipe, and tell training from test photographs; labels by source; patients. What is found is no error: the exit
+    code is 0.
+
+    Parameters
+    ----------
+    packs
+        Packs; several are audited as one data set.
+    output
+        A page ending in .html, complete in itself; or a folder, which gets a PNG of each cluster of copies.
+    json_
+        Print JSON for scripts instead of tables.
+    """
+    from prebake.auditing import audit as run_audit
+    from prebake.report import require_audit_output, save_audit
+
+    require_audit_output(output)
+    found = run_audit(packs)
+    terminal.say(terminal.as_json(found.to_dict()) if json_ else terminal.audited(found))
+    if output is not None:
+        written = save_audit(found, output)
+        if not json_:
+            terminal.say(f"wrote {written}")
+
+
+def split(*packs: Path, output: Output, folds: int = 5, seed: int = 0, use_test: bool = False) -> None:
+    """Put photographs into folds, balanced in size and labels; a patient and all copies of a photograph stay together.
+
+    Copies are found by file, by pixels, and by looks (saved again, at another size or exposure). The table is plain
+    CSV with id_code first and fold last: review it, correct it, use it again.
+
+    Parameters
+    ----------
+    packs
+        Packs; the rows of several are put into folds as one data set.
+    output
+        The CSV to write: id_code, pack, label, group, cluster (of duplicates), fold.
+    folds
+        How many folds.
+    seed
+        Another seed gives another set of folds, for repeats.
+    use_test
+        Also use labelled photographs of a published test set; else they are in no fold.
+    """
+    from prebake.splits import make_folds
+
+    made = make_folds(packs, folds=folds, seed=seed, use_test=use_test)
+    made.save(output)
+    terminal.say(terminal.split(made, output))

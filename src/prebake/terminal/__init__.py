@@ -1,0 +1,31 @@
+"""What commands print: plain text that reads well in a terminal, in a log and through a pipe.
+
+A module for each kind of thing that is spoken of; each function takes a result and returns the text that sums it up.
+Only :mod:`prebake.terminal.streams` writes anything.
+"""
+
+from prebake.terminal.auditing import audited
+from prebake.terminal.layout import as_json
+from prebake.terminal.measuring import benchmarked
+from prebake.terminal.packs import facts, packed, split
+from prebake.terminal.results import explained, predicted
+from prebake.terminal.streams import complain, say, show_notes
+from prebake.terminal.training import best, cross_validated, threshold_gain, trained
+
+__all__ = [
+    "as_json",
+    "audited",
+    "benchmarked",
+    "best",
+    "complain",
+    "cross_validated",
+    "explained",
+    "facts",
+    "packed",
+    "predicted",
+    "say",
+    "show_notes",
+    "split",
+    "threshold_gain",
+    "trained",
+]
