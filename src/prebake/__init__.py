@@ -15,8 +15,10 @@ from prebake.errors import MissingExtra
 from prebake.version import __version__
 
 if TYPE_CHECKING:
+    from prebake.ablation import ablate
     from prebake.auditing import Audit, audit
     from prebake.augment import Augment
+    from prebake.comparison import compare
     from prebake.config import TrainConfig
     from prebake.crossval import cross_validate
     from prebake.errors import PrebakeError
@@ -47,7 +49,9 @@ __all__ = [
     "Run",
     "TrainConfig",
     "__version__",
+    "ablate",
     "audit",
+    "compare",
     "cross_validate",
     "explain",
     "fit",
@@ -73,7 +77,9 @@ _HOME = {
     "Recipe": "recipe",
     "Run": "runs",
     "TrainConfig": "config",
+    "ablate": "ablation",
     "audit": "auditing",
+    "compare": "comparison",
     "cross_validate": "crossval",
     "explain": "explanation",
     "fit": "training",

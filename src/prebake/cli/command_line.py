@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from prebake import terminal
-from prebake.cli import measuring, packs, results, training
+from prebake.cli import comparing, measuring, packs, results, training
 from prebake.errors import MissingExtra, OptionError, PrebakeError
 from prebake.version import __version__
 
@@ -25,6 +25,8 @@ VERBS: tuple[tuple[Callable[..., None], str], ...] = (
     (training.train, "train PACK... -o RUN [OPTIONS]"),
     (training.cv, "cv PACK... -o RUN [OPTIONS]"),
     (training.thresholds, "thresholds RUN"),
+    (comparing.compare, "compare RUN_A RUN_B [--json]"),
+    (comparing.ablate, "ablate SOURCE... -o FOLDER --recipes kernel,crop [OPTIONS]"),
     (results.predict, "predict RUN... INPUT -o PREDICTIONS.csv [OPTIONS]"),
     (results.explain, "explain RUN... INPUT [OPTIONS]"),
     (results.report, "report RUN [-o PAGE.html]"),

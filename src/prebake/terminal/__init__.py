@@ -5,6 +5,7 @@ Only :mod:`prebake.terminal.streams` writes anything.
 """
 
 from prebake.terminal.auditing import audited
+from prebake.terminal.comparing import ablated, compared
 from prebake.terminal.layout import as_json
 from prebake.terminal.measuring import benchmarked
 from prebake.terminal.packs import facts, packed, split
@@ -13,10 +14,12 @@ from prebake.terminal.streams import complain, say, show_notes
 from prebake.terminal.training import best, cross_validated, threshold_gain, trained
 
 __all__ = [
+    "ablated",
     "as_json",
     "audited",
     "benchmarked",
     "best",
+    "compared",
     "complain",
     "cross_validated",
     "explained",
