@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import cv2
+
 import prebake
 from prebake.fundus_art import generate
 
@@ -21,14 +23,20 @@ ON_A_PACK = ("loading", "decoders", "cold", "waiting")
 ON_NOTHING = ("opening",)
 
 
+def drawn(folder: Path) -> Path:
+    """Draw photographs and keep them as JPEG, which all scripts take."""
+    generate(folder / "drawings", count=24)
+    photographs = folder / "photographs"
+    photographs.mkdir()
+    for path in (folder / "drawings" / "train_images").iterdir():
+        cv2.imwrite(str(photographs / f"{path.stem}.jpg"), cv2.imread(str(path)))
+    return photographs
+
+
 def main() -> None:
     """Run all scripts with ``--quick``; the first that fails ends it."""
     with tempfile.TemporaryDirectory() as scratch:
-        if len(sys.argv) > 1:
-            photographs = Path(sys.argv[1])
-        else:
-            photographs = Path(scratch) / "photographs"
-            generate(photographs, count=24)
+        photographs = Path(sys.argv[1]) if len(sys.argv) > 1 else drawn(Path(scratch))
         pack = Path(scratch) / "pack.h5"
         prebake.pack(photographs, pack, recipe="kernel", on_error="skip")
         runs = [(name, [str(photographs)]) for name in ON_PHOTOGRAPHS]
