@@ -26,7 +26,7 @@ import measuring
 import prebake
 from prebake import recipe
 from prebake.bench import published
-from prebake.packing.local import _keep_memory
+from prebake.memory import keep_memory
 
 KINDS = {".jpg", ".jpeg", ".png"}
 PACKAGES = ("opencv-python-headless", "kornia-rs", "h5py")
@@ -142,7 +142,7 @@ def main() -> None:
     if options.quick:
         options.photographs, options.png, options.rounds = 8, 8, 1
     cv2.setNumThreads(1)
-    _keep_memory()  # as worker processes do, for row 4
+    keep_memory()  # as worker processes do, for row 4
     lines = []
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from multiprocessing import context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from prebake.memory import keep_memory
 from prebake.packing.worker import bake_part
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from prebake.packing.worker import Task
 
 __all__ = ["LocalPool", "bake_alone", "usable_cores"]
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 
 
 def usable_cores() -> int:
@@ -85,19 +83,7 @@ def _answer(pipe: Connection, task: Task) -> None:
 
 def _settle_in() -> None:
     _end_with_driver()
-    _keep_memory()
-
-
-def _keep_memory() -> None:
-    """Keep freed memory for the next photograph, where the C library is glibc.
-
-    It otherwise gives back to the system what a decoded photograph took, and the next one waits for as many pages to be
-    zeroed again: an eighth of the time of recipe ``kernel``.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    keep_memory()  # or the next photograph waits for as many pages to be cleared again
 
 
 def _end_with_driver() -> None:
