@@ -102,6 +102,12 @@ def test_where_the_disk_cannot_be_measured_sizes_decide(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_the_disk_holds_only_a_part_of_is_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "pwrite", lambda _file, content, _offset: len(content) // 2)
+    facts = probe.measured(CodecFacts(1, 1, 1), noise(3), tmp_path)
+    assert (facts.decode_rate, facts.read_rate) == (None, None)
+
+
 def test_without_an_image_nothing_is_measured(tmp_path):
     assert probe.measured(LARGE, [], tmp_path) is LARGE
 

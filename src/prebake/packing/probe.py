@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import secrets
@@ -81,7 +82,8 @@ def _read_rate(frames: Sequence[bytes], block: int, folder: Path) -> float:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         path.unlink()
-        os.pwrite(file, content, 0)
+        if os.pwrite(file, content, 0) < size:
+            raise OSError(errno.ENOSPC, "the disk holds only a part", str(path))
         os.fsync(file)
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
