@@ -145,7 +145,8 @@ class ReadAhead:
         if start < stop:
             self._advise(np.concatenate(self._steps[start:stop]))
         yield
-        self._cold |= _fetched() > before
+        if _fetched() > before:
+            self._cold = True
 
 
 def _fetched() -> int:
