@@ -1,7 +1,8 @@
 """Where the chunks of a dataset lie: their tree is read at once; HDF5 lists the chunks of what is indexed otherwise.
 
 HDF5 itself calls back into Python for every chunk, which took most of the time of opening a pack, and it follows nodes
-that lead back to themselves until the process dies. So a tree that is not sound is refused, not handed to HDF5.
+that lead back to themselves until the process dies. So a tree that is found and is not sound is refused, not handed to
+HDF5; it is found in every file of ours and of 2019.
 """
 
 from __future__ import annotations
