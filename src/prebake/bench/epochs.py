@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OldLoading", "Step", "load_prebake"]
 
-AHEAD = 4  # batches that prebake's loader prepares ahead, its default
+AHEAD = 2  # batches that prebake's loader prepares ahead, its default
 
 
 class Step:

@@ -24,13 +24,14 @@ from prebake.bench.sampling import choose, lay_out
 from prebake.bench.stages import BAKING, of_pack, of_published, use_one_thread
 from prebake.bench.surroundings import machine, versions
 from prebake.errors import OptionError
+from prebake.memory import kept_memory
 from prebake.packing import CodecChoice, CodecFacts, PackOptions, choose_codec
 from prebake.packing.local import LocalPool, usable_cores
 from prebake.packing.probe import machine_memory, measured
 from prebake.progress import Progress
 from prebake.progress import progress as progress_bar
 from prebake.sources import scan
-from prebake.store import open_pack
+from prebake.store import is_pack, open_pack
 
 if TYPE_CHECKING:
     import os
@@ -45,7 +46,6 @@ __all__ = ["measure"]
 
 NEEDED = ("torch", "torchvision", "timm", "safetensors")
 MOST_WORKERS = 8
-PACKS = (".h5", ".hdf5")
 
 
 def measure(  # noqa: PLR0913 - one keyword for each option of the command line
@@ -101,7 +101,7 @@ def measure(  # noqa: PLR0913 - one keyword for each option of the command line
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="prebake-bench-") as scratch, ExitStack() as stack:
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-        if Path(source).suffix.lower() in PACKS and Path(source).is_file():
+        if is_pack(source):
             found = _measure_pack(Path(source), options, missing)
         else:
             chosen = PackOptions(recipe=recipe, size=size, workers=workers).load_recipe()
@@ -164,7 +164,7 @@ class _Bench:
             sample = time_photographs(chosen, self.recipe, self.scratch / "photographs", bar.update)
         images, choice = self._bake_once(sample, len(samples))
         arms, stages, start = self._arms(sample, choice, step)
-        with self.options.bar("measuring in turn", len(arms) * ROUNDS) as bar:
+        with self.options.bar("measuring in turn", len(arms) * ROUNDS) as bar, kept_memory():
             spreads = in_turn(arms, bar)
         return {
             "count": len(samples),
@@ -191,7 +191,7 @@ class _Bench:
         self.both.pack_prebake(links, target, "raw")
         with open_pack(target) as pack:
             images = pack.read(slice(None))
-        return images, _choice(images, count, self.scratch)
+        return images, _choice(images, count)
 
     def _arms(
         self, sample: Photographs, choice: CodecChoice, step: Step | None
@@ -274,10 +274,9 @@ def _measure_pack(source: Path, options: _Options, missing: list[str]) -> dict[s
     if step is not None:
         taken = _taken(step, options.batch_size, size)
         arms = _prebake_arms(source, step, augment, options, stages, taken)
-        with options.bar("measuring in turn", len(arms) * ROUNDS) as bar:
+        with options.bar("measuring in turn", len(arms) * ROUNDS) as bar, kept_memory():
             spreads = in_turn(arms, bar)
-    with tempfile.TemporaryDirectory(prefix="prebake-bench-") as scratch:
-        choice = _choice(images, count, Path(scratch))
+    choice = _choice(images, count)
     note = f"the source is a pack ({stored}): only loading is measured; give the photographs to compare with them"
     return {
         "count": count,
@@ -331,10 +330,11 @@ def _whole_batches(count: int, batch_size: int) -> int:
     return -(-count // batch_size) * batch_size
 
 
-def _choice(images: NDArray[np.uint8], count: int, scratch: Path) -> CodecChoice:
+def _choice(images: NDArray[np.uint8], count: int) -> CodecChoice:
     """Choose the codec for all photographs as packing does, for a pack in the current folder."""
-    facts = CodecFacts(count * images[0].nbytes, machine_memory(), shutil.disk_usage(Path.cwd()).free)
-    return choose_codec(measured(facts, list(images), scratch) if facts.needs_measuring else facts)
+    folder = Path.cwd()
+    facts = CodecFacts(count * images[0].nbytes, machine_memory(), shutil.disk_usage(folder).free)
+    return choose_codec(measured(facts, list(images), folder) if facts.needs_measuring else facts)
 
 
 def _way(name: str, stages: dict[str, float], spreads: dict[str, Spread], start: float) -> Way:
