@@ -113,5 +113,5 @@ def test_precision_is_mixed_on_cuda_alone(
     told: dict[str, Any] = {}
     monkeypatch.setattr(training.lightning, "Trainer", lambda **options: told.update(options))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    training._trainer(RunWriter(tmp_path), tiny(accelerator=accelerator), [])
+    training._trainer(RunWriter(tmp_path), tiny(accelerator=accelerator), [], None)
     assert told["precision"] == expected
