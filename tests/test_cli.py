@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -15,21 +16,9 @@ import pytest
 
 from duplicates_helpers import row, write
 from prebake.cli import main
+from prebake.cli.command_line import VERBS
 
-COMMANDS = (
-    "pack",
-    "info",
-    "verify",
-    "show",
-    "split",
-    "audit",
-    "train",
-    "predict",
-    "explain",
-    "report",
-    "bench",
-    "demo",
-)
+COMMANDS = [verb.__name__ for verb, _ in VERBS]
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 HERE = {**os.environ, "PYTHONPATH": str(DOCS.with_name("src"))}
 
@@ -55,6 +44,13 @@ def test_help_explains_every_option(command, capsys):
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: prebake {command}")
     assert "Traceback" not in text
+
+
+def test_help_lists_the_verbs_in_the_order_of_the_work(capsys):
+    assert main(["--help"]) == 0
+    listed = re.findall(r"^│ ([a-z]+) ", capsys.readouterr().out, flags=re.MULTILINE)
+    assert listed == COMMANDS
+    assert (listed[0], listed[-1]) == ("pack", "demo")
 
 
 def test_help_and_import_load_neither_torch_nor_hdf5():
