@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipe", default="crop")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--csv", type=Path, default=measuring.RESULTS / "memory.csv")
+    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     if options.quick:
         options.count, options.tiny, options.rounds = 8, 10, 1
@@ -53,7 +53,8 @@ def main() -> None:
         }
         lines += measured(arms, f"packing {len(drawn)} tiny images", options.rounds)
     measuring.show(lines)
-    measuring.write(lines, options.csv)
+    if options.csv:
+        measuring.write(lines, options.csv)
 
 
 def measured(arms: dict[str, Callable[[], list[float]]], what: str, rounds: int) -> list[measuring.Result]:
