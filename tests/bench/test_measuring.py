@@ -59,15 +59,16 @@ def torchless(quick, photographs: Path):
 
 
 @pytest.fixture(scope="module")
-def trained(quick, photographs: Path) -> BenchResult:
+def trained(quick, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> BenchResult:
     """Four photographs measured with a small model; everything that lies around afterwards would be named here."""
     for name in ("torch", "torchvision", "timm"):
         pytest.importorskip(name)
-    before, temporary = set(photographs.rglob("*")), {entry.name for entry in Path(tempfile.gettempdir()).iterdir()}
-    result = measure(photographs, recipe="crop", model="test_efficientnet", **SMALL)
+    before, temporary = set(photographs.rglob("*")), tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        result = measure(photographs, recipe="crop", model="test_efficientnet", **SMALL)
     assert set(photographs.rglob("*")) == before
-    left = {entry.name for entry in Path(tempfile.gettempdir()).iterdir()} - temporary
-    assert not [name for name in left if name.startswith("prebake-bench-")]
+    assert not list(temporary.glob("prebake-bench-*"))
     return result
 
 
