@@ -98,7 +98,8 @@ def file_of(file: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    folder = tmp_path_factory.mktemp("photographs")
+    folder = tmp_path_factory.mktemp("packing") / "photographs"
+    folder.mkdir()
     for name, data in {**GOOD, **BAD, **EITHER}.items():
         (folder / file_of(name)).write_bytes(data())
     target = folder.with_name("out.h5")
@@ -121,7 +122,7 @@ def test_the_orientation_in_the_metadata_is_followed(made):
 @pytest.mark.parametrize("file", BAD)
 def test_what_cannot_be_decoded_is_a_failure_with_id_path_and_reason(made, file):
     failure = next(failure for failure in made.failures if failure.id == name_of(file))
-    assert failure.path == f"photographs0/{file_of(file)}"
+    assert failure.path == f"photographs/{file_of(file)}"
     assert len(failure.reason) > 8
     assert "\n" not in failure.reason
 
