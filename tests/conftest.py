@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("prebake", deadline=None, print_blob=True)  # a busy machine is not a wrong result
+# A busy machine is not a wrong result; and a run of the tests can be repeated.
+settings.register_profile("prebake", deadline=None, print_blob=True, derandomize=True)
 settings.load_profile("prebake")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
