@@ -68,7 +68,7 @@ def require_jinja2() -> Any:
 
 
 def render(jinja2: Any, template: str, values: Mapping[str, object]) -> str:
-    """Return a page: one of the templates in this folder, with the style that all pages share.
+    """Return a page: one of the templates in this folder, which fill in ``base.html``, the shell of all pages.
 
     Parameters
     ----------
