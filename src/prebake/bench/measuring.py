@@ -24,9 +24,10 @@ from prebake.bench.sampling import choose, lay_out
 from prebake.bench.stages import BAKING, of_pack, of_published, use_one_thread
 from prebake.bench.surroundings import machine, versions
 from prebake.errors import OptionError
+from prebake.machine import usable_cores
 from prebake.memory import kept_memory
 from prebake.packing import CodecChoice, CodecFacts, PackOptions, choose_codec
-from prebake.packing.local import LocalPool, usable_cores
+from prebake.packing.local import LocalPool
 from prebake.packing.probe import machine_memory, measured
 from prebake.progress import Progress
 from prebake.progress import progress as progress_bar

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from prebake.files import human_bytes
-from prebake.packing.local import usable_cores
+from prebake.machine import usable_cores
 from prebake.packing.probe import machine_memory
 from prebake.version import __version__
 

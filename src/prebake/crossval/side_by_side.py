@@ -16,6 +16,7 @@ from prebake.config import TrainConfig
 from prebake.crossval.plan import Plan, command, prepare
 from prebake.crossval.running import finish
 from prebake.errors import OptionError, RunError
+from prebake.machine import usable_cores
 from prebake.runs import CrossValidation, Run
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def cross_validate_side_by_side(
     open_ = [fold for fold in plan.numbers if any(path in missing for path in _runs(plan, fold))]
     words = [sys.executable, "-m", *command(plan, folds)]
     if plan.config.threads is None:
-        words += ["--threads", str(max(1, len(os.sched_getaffinity(0)) // processes))]
+        words += ["--threads", str(max(1, usable_cores() // processes))]
 
     def trained(fold: int) -> None:
         for path in _runs(plan, fold):

@@ -17,18 +17,22 @@ from prebake.augment import Augment, import_torch
 from prebake.errors import OptionError
 from prebake.files import digest
 from prebake.loader.ahead import BatchMemory, ReadAhead, in_order
-from prebake.loader.joined import JoinedPacks, Packs, choose_rows
+from prebake.loader.joined import JoinedPacks, choose_rows
 from prebake.loader.order import QuasiRandom, quasi_shuffled, rank_share, shuffled, step_bounds
+from prebake.machine import usable_cores
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import torch
 
+    from prebake.store import Packs
+
     Batch = tuple[torch.Tensor, ...]
 
 __all__ = ["Loader"]
 
+MOST_THREADS = 8  # that read, unless more are asked for
 READ_AHEAD = 8  # batches that the disk is asked for at a time, where rows are far apart
 
 
@@ -128,7 +132,7 @@ class Loader:
         self.rows = choose_rows(rows, len(self._packs))
         self.batch_size, self.shuffle, self.seed, self.augment = batch_size, shuffle, seed, augment
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last
-        self.threads = _processors() if threads is None else threads
+        self.threads = min(MOST_THREADS, usable_cores()) if threads is None else threads
         self.prefetch = prefetch
         self.pin_memory = bool(torch.cuda.is_available()) if pin_memory is None else pin_memory
         self.device_augment, self.channels_last, self.with_rows = device_augment, channels_last, with_rows
@@ -355,9 +359,3 @@ def _horizons(starts: Sequence[int], windows: npt.NDArray[np.int64]) -> list[int
     after = np.searchsorted(windows, starts, side="right") + 1
     found: list[int] = np.searchsorted(starts, windows[np.minimum(after, len(windows) - 1)]).tolist()
     return found
-
-
-def _processors() -> int:
-    """Return how many processors this process may use, at most 8."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, available)

@@ -21,12 +21,7 @@ if TYPE_CHECKING:
     from prebake.packing.folder import Receipt
     from prebake.packing.worker import Task
 
-__all__ = ["LocalPool", "bake_alone", "usable_cores"]
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+__all__ = ["LocalPool", "bake_alone"]
 
 
 class LocalPool(ProcessPoolExecutor):

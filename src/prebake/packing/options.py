@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from prebake.errors import OptionError
-from prebake.packing.local import usable_cores
+from prebake.machine import usable_cores
 from prebake.recipe import Recipe, load_recipe
 from prebake.store import CODECS
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from prebake.packing.local import usable_cores
+from prebake.machine import usable_cores
 from prebake.store import codec_named
 
 if TYPE_CHECKING:
