@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
 from prebake.errors import OptionError, PackError, RecipeMismatch
 from prebake.recipe import require_same
-from prebake.store import Pack
+from prebake.store import Pack, PackRows, Packs
 
-__all__ = ["JoinedPacks", "Packs", "choose_rows"]
-
-Packs = Pack | str | os.PathLike[str] | Sequence[Pack | str | os.PathLike[str]]
+__all__ = ["JoinedPacks", "choose_rows"]
 
 
 class JoinedPacks:
-    """Packs of the same shape and recipe, their rows numbered through.
+    """Packs of the same shape and recipe, read as one; their rows are numbered through. A pack may come several times.
 
     Parameters
     ----------
@@ -44,28 +38,19 @@ class JoinedPacks:
     """
 
     def __init__(self, packs: Packs) -> None:
-        several = [packs] if isinstance(packs, (Pack, str, os.PathLike)) else list(packs)
-        if not several:
-            raise OptionError("no pack given", expected="at least one", do="prebake pack SOURCE -o PACK.h5")
-        self.packs = tuple(pack if isinstance(pack, Pack) else Pack(Path(pack)) for pack in several)
+        self._rows = PackRows.of(packs, repeated=True)
+        self.packs, self.labels = self._rows.packs, self._rows.labels
         first = self.packs[0]
         for pack in self.packs[1:]:
             _require_alike(pack, first)
         self.shape: tuple[int, int, int] = first.shape
-        self.labels = np.concatenate([np.asarray(pack.labels, np.float32) for pack in self.packs])
-        self._starts = np.cumsum([0, *(len(pack) for pack in self.packs)])
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def locate(self, row: int) -> tuple[Pack, int]:
-        """Return the pack that holds a row, and the row's index there."""
-        number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return self.packs[number], int(row - self._starts[number])
+        return len(self._rows)
 
     def id_of(self, row: int) -> str:
         """Return the id of the image in a row."""
-        pack, index = self.locate(row)
+        pack, index = self._rows.place(row)
         return str(pack.ids[index])
 
     def read(self, rows: npt.NDArray[np.int64], out: npt.NDArray[np.uint8]) -> None:
@@ -79,20 +64,18 @@ class JoinedPacks:
         if len(self.packs) == 1:
             self.packs[0].read(rows, out=out)
             return
-        numbers = np.searchsorted(self._starts, rows, side="right") - 1
-        indices = rows - self._starts[numbers]
-        for number, index, image in zip(numbers, indices, out, strict=True):
-            self.packs[number].read_into(index, image)
+        for row, image in zip(rows.tolist(), out, strict=True):
+            self.read_into(row, image)
 
     def advise(self, rows: npt.NDArray[np.int64]) -> None:
         """Tell the system that the images of rows will be read soon."""
-        numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        numbers = self._rows.pack_of[rows]
         for number in np.unique(numbers).tolist():
-            self.packs[number].advise(rows[numbers == number] - self._starts[number])
+            self.packs[number].advise(rows[numbers == number] - self._rows.starts[number])
 
     def read_into(self, row: int, out: npt.NDArray[np.uint8]) -> None:
         """Read one image into ``out``, (H, W, C) uint8, C-contiguous; safe in threads; errors as in :meth:`read`."""
-        pack, index = self.locate(row)
+        pack, index = self._rows.place(row)
         pack.read_into(index, out)
 
 

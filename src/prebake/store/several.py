@@ -28,12 +28,12 @@ class PackRows:
     Parameters
     ----------
     packs
-        Open packs, each a file of its own. They may be of different recipes.
+        Open packs. They may be of different recipes.
 
     Raises
     ------
     OptionError
-        There is no pack, or one is given twice.
+        There is no pack.
     """
 
     packs: tuple[Pack, ...]
@@ -41,20 +41,27 @@ class PackRows:
     def __post_init__(self) -> None:
         if not self.packs:
             raise OptionError("no pack given", expected="at least one", do="prebake pack SOURCE -o PACK.h5")
-        path, times = Counter(pack.path.resolve() for pack in self.packs).most_common(1)[0]
-        if times > 1:
-            raise OptionError(f"the pack {path} is given {times} times", expected="every pack once")
 
     @classmethod
-    def of(cls, packs: Packs) -> PackRows:
-        """Open packs that are given as paths; rows of packs are returned as they are."""
+    def of(cls, packs: Packs, *, repeated: bool = False) -> PackRows:
+        """Open packs that are given as paths; rows of packs are returned as they are.
+
+        Raises
+        ------
+        OptionError
+            A pack is given twice, and may not be ``repeated``.
+        """
         if isinstance(packs, PackRows):
             return packs
         several = [packs] if isinstance(packs, (Pack, str, os.PathLike)) else packs
-        return cls(tuple(pack if isinstance(pack, Pack) else open_pack(pack) for pack in several))
+        rows = cls(tuple(pack if isinstance(pack, Pack) else open_pack(pack) for pack in several))
+        path, times = Counter(pack.path.resolve() for pack in rows.packs).most_common(1)[0]
+        if times > 1 and not repeated:
+            raise OptionError(f"the pack {path} is given {times} times", expected="every pack once")
+        return rows
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return int(self.starts[-1])
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -106,10 +113,11 @@ class PackRows:
     def place(self, row: int) -> tuple[Pack, int]:
         """Return the pack that holds a row, and its row there."""
         number = int(self.pack_of[row])
-        return self.packs[number], int(row - self._starts[number])
+        return self.packs[number], int(row - self.starts[number])
 
     @cached_property
-    def _starts(self) -> NDArray[np.int64]:
+    def starts(self) -> NDArray[np.int64]:
+        """(K + 1,) int64: the row that each pack begins with, and the number of all rows."""
         return np.cumsum([0, *(len(pack) for pack in self.packs)])
 
 
