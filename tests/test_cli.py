@@ -192,8 +192,8 @@ def test_split_writes_a_table_and_shows_the_folds(tmp_path, capsys):
     assert (tmp_path / "folds.csv").read_text().startswith("id_code,pack,label,group,cluster,fold\n")
     text = capsys.readouterr().out
     assert "folds.csv: 10 photographs in 2 folds\nfold  photographs  label 0  label 1\n   0            5 " in text
-    assert "kept together: 1 patients\n" in text
-    assert "kept together: 2 photographs in 1 clusters of duplicates (1 identical pixels)\n" in text
+    assert "kept together: 1 patient\n" in text
+    assert "kept together: 2 photographs in 1 cluster of duplicates (pairs: identical pixels 1)\n" in text
     assert "different labels: p000 = copy\n" in text
     assert "in no fold: 1 photograph without a label or of a published test set\n" in text
     assert main(["split", str(pack), "-o", str(tmp_path / "folds.csv"), "--folds", "11"]) == 1

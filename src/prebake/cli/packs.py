@@ -41,7 +41,7 @@ def pack(
         Side of the square baked images, in pixels; 256, or what a .json recipe brings.
     codec
         How images are stored: raw is the fastest to read, zstd the smallest that is still fast, gzip opens everywhere;
-        auto takes raw where the pack fits comfortably in memory, else zstd.
+        auto decides by measured size, memory and disk; prebake info says why.
     labels
         The CSV with ids and labels, where it is not the one that lies with the photographs.
     layout

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["aligned", "as_json", "columns", "laid_out", "photographs", "plain", "wrapped"]
+__all__ = ["aligned", "as_json", "columns", "counted", "laid_out", "photographs", "plain", "wrapped"]
 
 WIDTH = 80
 
@@ -22,7 +22,12 @@ def as_json(value: object) -> str:
 
 def photographs(count: int) -> str:
     """Count photographs: ``1 photograph``, ``3,662 photographs``."""
-    return f"{count:,} photograph" + ("s" if count != 1 else "")
+    return counted(count, "photograph")
+
+
+def counted(count: int, what: str) -> str:
+    """Count anything whose plural takes an s."""
+    return f"{count:,} {what}" + ("s" if count != 1 else "")
 
 
 def aligned(lines: list[list[str]]) -> list[str]:

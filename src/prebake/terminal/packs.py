@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from prebake.files import human_bytes
-from prebake.terminal.layout import aligned, photographs
+from prebake.terminal.layout import aligned, counted, photographs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,13 +67,13 @@ def _kept(folds: Folds) -> list[str]:
     """Say what was kept together, and how many photographs are in no fold."""
     found, inside = folds.duplicates, folds.fold >= 0
     patients = {group for group, used in zip(folds.groups, inside, strict=True) if group and used}
-    lines = [f"kept together: {len(patients):,} patients"] if patients else []
+    lines = [f"kept together: {counted(len(patients), 'patient')}"] if patients else []
     if found.clusters:
         kinds = [pair.kind for pair in found.pairs]
-        names = {"file": "identical files", "pixels": "identical pixels", "near": "near-duplicates"}
-        pairs = ", ".join(f"{kinds.count(kind):,} {name}" for kind, name in names.items() if kind in kinds)
-        rows = sum(map(len, found.clusters))
-        lines.append(f"kept together: {photographs(rows)} in {len(found.clusters):,} clusters of duplicates ({pairs})")
+        names = {"file": "identical file", "pixels": "identical pixels", "near": "near-duplicate"}
+        pairs = ", ".join(f"{name} {kinds.count(kind):,}" for kind, name in names.items() if kind in kinds)
+        rows, clusters = sum(map(len, found.clusters)), counted(len(found.clusters), "cluster")
+        lines.append(f"kept together: {photographs(rows)} in {clusters} of duplicates (pairs: {pairs})")
     if found.conflicts:
         shown = [" = ".join(f"{found.rows.titles[row]}" for row in rows) for rows in found.conflicts[:5]]
         more = len(found.conflicts) - len(shown)
