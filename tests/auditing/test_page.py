@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
+from browser_helpers import chromium, opened
 from duplicates_helpers import picture, row, write
 from prebake.auditing import audit
 from prebake.cli import main
 from prebake.report import write_audit
 
 EVIL = "<script>alert(1)</script>[red]"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +42,20 @@ def test_the_page_escapes_what_comes_from_data_and_holds_everything(page_file: P
         assert words in text
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.mark.parametrize("width", [320, 360, 1200])
-def test_the_page_fits_and_neither_loads_nor_complains(page_file: Path, width: int) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("there is no chromium here (name one by the environment variable CHROMIUM)")
-    complaints, requests = [], []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        page = browser.new_page(viewport={"width": width, "height": 740})
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(page_file.as_uri())
+def test_the_page_fits_and_neither_loads_nor_complains(browser, page_file: Path, width: int) -> None:
+    with opened(browser, page_file, width) as page:
         page.wait_for_load_state("networkidle")
         sizes = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         shown = page.evaluate("[...document.images].filter(one => one.complete && one.naturalWidth > 0).length")
-        browser.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith("data:")] == [page_file.as_uri()]
+        assert page.complaints == []
+        assert [url for url in page.requests if not url.startswith("data:")] == [page_file.as_uri()]
     assert sizes[0] <= sizes[1]
     assert shown == 2
 
