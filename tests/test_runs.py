@@ -11,9 +11,19 @@ import pandas as pd
 import pytest
 
 from prebake.config import TrainConfig
-from prebake.errors import RunError
+from prebake.errors import RecipeMismatch, RunError
 from prebake.recipe import Recipe
-from prebake.runs import FILES, Run, RunWriter, Worst
+from prebake.runs import (
+    FILES,
+    Run,
+    RunWriter,
+    Worst,
+    common_recipe,
+    common_size,
+    common_thresholds,
+    require_recipe,
+    require_size,
+)
 
 IDS = ["NA", "0709652336e2", "007", "nan", 'a,"b', "1e5"]
 
@@ -176,6 +186,67 @@ def test_pictures_that_carry_objects_or_do_not_fit_are_refused(folder: Path) -> 
     (folder / "worst.npz").write_bytes(b"no archive")
     with pytest.raises(RunError, match="cannot be read"):
         Run(folder).worst()
+
+
+def small_run(path: Path, recipe: Recipe | None = None, **changes: Any) -> Run:
+    writer = RunWriter(path)
+    if recipe is not None:
+        writer.write_recipe(recipe)
+    writer.write_info(info(**changes))
+    return Run(path)
+
+
+def test_runs_that_agree_share_recipe_thresholds_and_size(tmp_path: Path) -> None:
+    ben = Recipe.named("ben", 8)
+    runs = [small_run(tmp_path / name, ben) for name in "ab"]
+    assert (common_recipe(runs), common_thresholds(runs), common_size(runs)) == (ben, [0.5, 1.5, 2.5, 3.5], 8)
+    assert common_recipe([small_run(tmp_path / name) for name in "cd"]) is None
+
+
+def test_runs_of_different_recipes_are_refused_with_both_shown(tmp_path: Path) -> None:
+    ben, crop = Recipe.named("ben", 8), Recipe.named("crop", 8)
+    first, other = small_run(tmp_path / "a", ben), small_run(tmp_path / "b", crop)
+    with pytest.raises(RecipeMismatch, match=f"the other runs, as {first.path}") as caught:
+        common_recipe([first, first, other])
+    assert all(recipe.describe() in str(caught.value) for recipe in (ben, crop))
+    for runs in ([first, small_run(tmp_path / "c")], [small_run(tmp_path / "c"), first]):
+        with pytest.raises(RecipeMismatch, match="do not both know their recipe"):
+            common_recipe(runs)
+
+
+def test_runs_of_different_thresholds_or_sizes_are_refused_with_both_shown(tmp_path: Path) -> None:
+    first = small_run(tmp_path / "a")
+    other = small_run(tmp_path / "b", thresholds=[1, 2], input={"size": 9, "mean": [0.5] * 3, "std": [1] * 3})
+    with pytest.raises(RunError, match=f"the runs differ in thresholds: {other.path}") as caught:
+        common_thresholds([first, first, other])
+    assert (caught.value.expected, caught.value.got) == (f"[0.5, 1.5, 2.5, 3.5], as {first.path}", [1, 2])
+    with pytest.raises(RunError, match="they grade otherwise") as caught:
+        common_thresholds([first, other], "they grade otherwise", unit="cuts ", do="part them")
+    assert (caught.value.expected, caught.value.do) == (f"cuts [0.5, 1.5, 2.5, 3.5], as {first.path}", "part them")
+    with pytest.raises(RunError, match=f"the runs differ in image size: {other.path}") as caught:
+        common_size([first, other])
+    assert (caught.value.expected, caught.value.got) == (f"8, as {first.path}", 9)
+
+
+def test_a_pack_must_have_been_baked_as_the_run_needs_it(tmp_path: Path) -> None:
+    ben, crop = Recipe.named("ben", 8), Recipe.named("crop", 8)
+    knowing, bare = small_run(tmp_path / "a", ben), small_run(tmp_path / "b")
+    require_recipe(knowing, ben, "p.h5")
+    require_recipe(bare, None, "p.h5")
+    with pytest.raises(RecipeMismatch, match=r"the pack p\.h5 was baked with another recipe"):
+        require_recipe(knowing, crop, "p.h5", do="bake")
+    for run, found, do in ((knowing, None, "bake"), (bare, ben, None)):
+        with pytest.raises(RecipeMismatch, match=f"cannot be checked that p.h5 was baked as {run.path}") as caught:
+            require_recipe(run, found, "p.h5", do="bake")
+        assert caught.value.do == do
+
+
+@pytest.mark.parametrize("shape", [(8, 9, 3), (9, 9, 3), (8, 8), (8, 8, 1)])
+def test_images_must_have_the_shape_that_the_run_takes(folder: Path, shape: tuple[int, ...]) -> None:
+    require_size(Run(folder), (8, 8, 3), "the images")
+    with pytest.raises(RecipeMismatch, match=f"the images do not fit {folder}") as caught:
+        require_size(Run(folder), shape, "the images")
+    assert (caught.value.expected, caught.value.got) == ("8x8x3", shape)
 
 
 def test_reading_a_run_loads_no_torch(folder: Path) -> None:

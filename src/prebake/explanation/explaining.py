@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prebake.errors import OptionError, RecipeMismatch, RunError
+from prebake.errors import OptionError, RunError
 from prebake.explanation.gradcam import Ensemble
 from prebake.explanation.results import Explanation, Explanations, Subject
 from prebake.explanation.subjects import pack_subjects, photograph_subjects
 from prebake.metrics import grade
-from prebake.recipe import require_same
 from prebake.recipe.steps import ToleranceCrop
-from prebake.runs import CrossValidation, Run, expand, open_run
+from prebake.runs import (
+    CrossValidation,
+    Run,
+    common_recipe,
+    common_size,
+    common_thresholds,
+    expand,
+    open_run,
+    require_recipe,
+    require_size,
+)
 from prebake.store import Pack, is_pack, open_pack
 
 if TYPE_CHECKING:
@@ -80,11 +89,11 @@ def explain(
     if count < 1:
         raise OptionError("count", expected="1 or more", got=count)
     opened = as_runs(runs)
-    recipe, _ = _common(opened)
+    recipe, _ = _shared(opened)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "prebake-explain") as pool:
         if isinstance(source, Pack) or is_pack(source):
             pack = source if isinstance(source, Pack) else open_pack(source)
-            _require_fits(pack, recipe, opened[0])
+            require_recipe(opened[0], pack.recipe, pack.name)
             subjects = pack_subjects(pack, ids, count, photographs)
         elif photographs is not None:
             raise OptionError(
@@ -133,11 +142,9 @@ def as_runs(runs: Runs) -> list[Run]:
 
 
 def _explained(runs: Sequence[Run], subjects: Sequence[Subject], device: str) -> Explanations:
-    recipe, thresholds = _common(runs)
-    size = int(runs[0].info["input"]["size"])
-    if any(subject.image.shape != (size, size, 3) for subject in subjects):
-        got = next(subject.image.shape for subject in subjects if subject.image.shape != (size, size, 3))
-        raise RecipeMismatch(f"the images do not fit {runs[0].path}", expected=f"{size}x{size}x3", got=got)
+    recipe, thresholds = _shared(runs)
+    for subject in subjects:
+        require_size(runs[0], subject.image.shape, "the images")
     if not subjects:
         return Explanations(())
     ensemble = Ensemble(runs, device)
@@ -153,29 +160,8 @@ def _explained(runs: Sequence[Run], subjects: Sequence[Subject], device: str) ->
     )
 
 
-def _common(runs: Sequence[Run]) -> tuple[Recipe | None, list[float]]:
-    """Return the recipe and thresholds that all runs share."""
-    first = runs[0]
-    for run in runs[1:]:
-        if run.recipe is not None and first.recipe is not None:
-            require_same(run.recipe, first.recipe, f"{run.path} (the other runs, as {first.path}, have the one needed)")
-        elif run.recipe is not first.recipe:
-            raise RecipeMismatch(f"{first.path} and {run.path} do not both know their recipe")
-        for what, mine, other in (
-            ("thresholds", run.info["thresholds"], first.info["thresholds"]),
-            ("image size", run.info["input"]["size"], first.info["input"]["size"]),
-        ):
-            if mine != other:
-                raise RunError(f"the runs differ in {what}: {run.path}", expected=f"{other}, as {first.path}", got=mine)
-    return first.recipe, [float(cut) for cut in first.info["thresholds"]]
-
-
-def _require_fits(pack: Pack, recipe: Recipe | None, run: Run) -> None:
-    if pack.recipe is not None and recipe is not None:
-        require_same(pack.recipe, recipe, f"the pack {pack.name}")
-    elif (pack.recipe is None) != (recipe is None):
-        raise RecipeMismatch(
-            f"it cannot be checked that {pack.name} was baked as {run.path} needs it",
-            expected=recipe.describe() if recipe else "a pack without a recipe, as the run was trained on",
-            got=pack.recipe.describe() if pack.recipe else "a pack that does not tell its recipe",
-        )
+def _shared(runs: Sequence[Run]) -> tuple[Recipe | None, list[float]]:
+    """Return recipe and thresholds of runs that can be explained together: their maps are averaged pixel by pixel."""
+    recipe, thresholds = common_recipe(runs), common_thresholds(runs)
+    common_size(runs)
+    return recipe, thresholds

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prebake.errors import OptionError, PackFailures, RecipeMismatch, RunError
+from prebake.errors import OptionError, PackFailures
 from prebake.prediction.members import Ensemble
 from prebake.prediction.source import open_source
 from prebake.prediction.table import Predictions
 from prebake.progress import Progress
 from prebake.progress import progress as progress_bar
-from prebake.recipe import Recipe, require_same
-from prebake.runs import CrossValidation, Run, expand, open_run
+from prebake.runs import CrossValidation, Run, common_recipe, common_thresholds, expand, open_run
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -103,8 +102,13 @@ def predict(  # noqa: PLR0913 - one keyword for each option of the command line
     if batch_size < 1 or (threads is not None and threads < 1):
         raise OptionError("batch_size and threads", expected="at least 1", got=f"{batch_size} and {threads}")
     members, shares = _members(runs, weights)
-    thresholds = _common_thresholds(members)
-    found = open_source(source, _common_recipe(members), members)
+    thresholds = common_thresholds(
+        members,
+        "the runs turn raw values into grades differently",
+        unit="thresholds ",
+        do="predict with each run by itself",
+    )
+    found = open_source(source, common_recipe(members), members)
     ensemble = Ensemble(members, device, tta=tta)
     with (
         ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "prebake-predict") as pool,
@@ -159,27 +163,3 @@ def _members(
         )
     opened = [expand([open_run(run)]) for run in named]
     return [run for folder in opened for run in folder], np.repeat(given, [len(folder) for folder in opened])
-
-
-def _common_recipe(runs: Sequence[Run]) -> Recipe | None:
-    first = runs[0].recipe
-    for run in runs[1:]:
-        if first is None or run.recipe is None:
-            if first is not run.recipe:
-                raise RecipeMismatch(f"{runs[0].path} and {run.path} do not both know their recipe")
-        else:
-            require_same(run.recipe, first, f"{run.path} (the other runs, as {runs[0].path}, have the one needed)")
-    return first
-
-
-def _common_thresholds(runs: Sequence[Run]) -> list[float]:
-    first = [float(cut) for cut in runs[0].info["thresholds"]]
-    for run in runs[1:]:
-        if [float(cut) for cut in run.info["thresholds"]] != first:
-            raise RunError(
-                f"the runs turn raw values into grades differently: {run.path}",
-                expected=f"thresholds {first}, as {runs[0].path}",
-                got=run.info["thresholds"],
-                do="predict with each run by itself",
-            )
-    return first

@@ -7,16 +7,15 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prebake.errors import RecipeMismatch, RunError
+from prebake.errors import RunError
 from prebake.prediction.images import Batch, pack_batches, photograph_batches
-from prebake.recipe import require_same
+from prebake.runs import require_recipe, require_size
 from prebake.sources import survey
-from prebake.store import Pack, open_pack
+from prebake.store import Pack, is_pack, open_pack
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Source", "open_source"]
 
 Pathish = str | os.PathLike[str]
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _log = logging.getLogger("prebake.prediction")
 
@@ -70,14 +67,15 @@ def open_source(source: Pathish | Pack, recipe: Recipe | None, runs: Sequence[Ru
     RunError, SourceError, PackError
         The runs cannot bake photographs, or the source cannot be used.
     """
-    if isinstance(source, Pack) or _is_pack(source):
-        return _of_pack(source if isinstance(source, Pack) else open_pack(source), recipe, runs)
+    if isinstance(source, Pack) or is_pack(source):
+        return _of_pack(source if isinstance(source, Pack) else open_pack(source), runs)
     return _of_photographs(source, recipe, runs)
 
 
-def _of_pack(pack: Pack, recipe: Recipe | None, runs: Sequence[Run]) -> Source:
+def _of_pack(pack: Pack, runs: Sequence[Run]) -> Source:
     for run in runs:
-        _require_fits(pack, recipe, run)
+        require_recipe(run, pack.recipe, pack.name, do="predict on the photographs themselves")
+        require_size(run, pack.shape, f"the images of {pack.name}")
     _warn_of_training_rows(pack, runs)
     return Source(pack.ids, pack.labels, pack.groups, pack.failures, partial(pack_batches, pack))
 
@@ -90,7 +88,7 @@ def _of_photographs(source: Pathish, recipe: Recipe | None, runs: Sequence[Run])
             do="bake the photographs as that pack was, and give the pack",
         )
     for run in runs:
-        _require_size(run, (recipe.size, recipe.size, 3), f"the images that recipe {recipe.name} bakes")
+        require_size(run, (recipe.size, recipe.size, 3), f"the images that recipe {recipe.name} bakes")
     found = survey(source)
     if found.unlisted:
         shown = ", ".join(found.unlisted[:3]) + (", ..." if len(found.unlisted) > 3 else "")
@@ -105,33 +103,6 @@ def _of_photographs(source: Pathish, recipe: Recipe | None, runs: Sequence[Run])
         (),
         partial(photograph_batches, samples, recipe),
     )
-
-
-def _is_pack(source: Pathish) -> bool:
-    path = Path(source)
-    if not path.is_file():
-        return path.suffix.lower() in (".h5", ".hdf5")
-    with path.open("rb") as file:
-        return file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-
-
-def _require_fits(pack: Pack, recipe: Recipe | None, run: Run) -> None:
-    if pack.recipe is not None and recipe is not None:
-        require_same(pack.recipe, recipe, f"the pack {pack.name}")
-    elif (pack.recipe is None) != (recipe is None):
-        raise RecipeMismatch(
-            f"it cannot be checked that {pack.name} was baked as {run.path} needs it",
-            expected=recipe.describe() if recipe else "a pack without a recipe, as the run was trained on",
-            got=pack.recipe.describe() if pack.recipe else "a pack that does not tell its recipe",
-            do="predict on the photographs themselves" if recipe else None,
-        )
-    _require_size(run, pack.shape, f"the images of {pack.name}")
-
-
-def _require_size(run: Run, shape: tuple[int, ...], what: str) -> None:
-    size = run.info["input"]["size"]
-    if shape != (size, size, 3):
-        raise RecipeMismatch(f"{what} do not fit {run.path}", expected=f"{size}x{size}x3", got=shape)
 
 
 def _warn_of_training_rows(pack: Pack, runs: Sequence[Run]) -> None:

@@ -5,6 +5,7 @@ from prebake.runs.folder import CONFIG, FORMAT, RECIPE, THRESHOLDS, Fitted
 from prebake.runs.opening import expand, fitted_thresholds, open_run
 from prebake.runs.run import BEST, CHECKPOINTS, FILES, INFO, LAST, LOGS, METRICS, REPORT, SPLIT, VALIDATION, Run, Worst
 from prebake.runs.thresholds import find_thresholds
+from prebake.runs.together import common_recipe, common_size, common_thresholds, require_recipe, require_size
 from prebake.runs.writer import RunWriter
 
 __all__ = [
@@ -32,10 +33,15 @@ __all__ = [
     "RunWriter",
     "Summary",
     "Worst",
+    "common_recipe",
+    "common_size",
+    "common_thresholds",
     "expand",
     "find_thresholds",
     "fitted_thresholds",
     "fold_folder",
     "open_run",
     "repeat_folder",
+    "require_recipe",
+    "require_size",
 ]
