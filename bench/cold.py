@@ -10,7 +10,6 @@ cache of a disk, or of the machine that a virtual disk is on) cannot be emptied 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import gc
@@ -123,15 +122,12 @@ def cold(path: Path, work: Callable[[], int], read: list[float]) -> Callable[[],
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="few images, two rounds")
     parser.add_argument("source", type=Path)
     parser.add_argument("--codecs", nargs="+", default=["raw", "zstd"])
-    parser.add_argument("--quick", action="store_true", help="few images, two rounds")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=3304)
     parser.add_argument("--share", type=float, default=1.0, help="share of the images that are taken, far apart")
     parser.add_argument("--scratch", type=Path, help="folder for the files that are made, on the disk to measure")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     count, rounds = (640, 2) if options.quick else (options.images, options.rounds)
     quasi = QuasiRandom(block=32, window=8)
@@ -159,8 +155,7 @@ def main() -> None:
         lines += measuring.results(measured, row="cold", what=f"{codec} read from disk", unit="kB an image", **shared)
         print(seen)
         measuring.show(lines[-2 * len(work) :])
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ SOURCE is a pack, or a folder of photographs that is baked first. Its images are
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import tempfile
 from collections.abc import Callable, Sequence
@@ -94,13 +93,10 @@ def images_per_second(decoder: Decoder, encoded: Sequence[np.ndarray], shape: tu
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="100 images, 2 rounds")
     parser.add_argument("source", type=Path)
     parser.add_argument("--images", type=int, default=413)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="100 images, 2 rounds")
     parser.add_argument("--scratch", type=Path, help="folder for the pack, if one is made")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     count, rounds = (100, 2) if options.quick else (options.images, options.rounds)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
@@ -122,8 +118,7 @@ def main() -> None:
                 packages=("numpy", "cramjam", "deflate"),
             )  # fmt: skip
             measuring.show(lines[-len(arms) :])
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python bench/decoding.py FOLDER [--photographs 10] [--rounds 5] [--quick] [--csv
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import time
 from collections.abc import Callable, Sequence
@@ -53,12 +52,9 @@ def milliseconds(decoder: Callable[[bytes], Any], files: Sequence[bytes]) -> flo
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="3 photographs, 2 rounds")
     parser.add_argument("folder", type=Path, help="with JPEG files; PNG copies are made in memory")
     parser.add_argument("--photographs", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="3 photographs, 2 rounds")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     if options.quick:
         options.photographs, options.rounds = 3, 2
@@ -80,8 +76,7 @@ def main() -> None:
             packages=("opencv-python-headless", "kornia-rs"),
         )  # fmt: skip
     measuring.show(lines)
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ python bench/fidelity.py FOLDER [--photographs 40] [--size 256] [--quick] [--csv
 
 from __future__ import annotations
 
-import argparse
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -71,12 +70,10 @@ def three_ways(recipe: Recipe, data: bytes) -> tuple[Pixels, Pixels, Pixels]:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="8 photographs", rounds=None)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photographs", type=int, default=40)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--quick", action="store_true", help="8 photographs")
-    parser.add_argument("--csv", type=Path)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     photographs = chosen(options.folder, 8 if options.quick else options.photographs)
@@ -97,8 +94,7 @@ def main() -> None:
     # ratios of decibels tell nothing; medians and the lowest do
     lines = [replace(line, ratio=1.0, against="-") for line in lines]
     measuring.show(lines)
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
     if options.picture:
         cv2.imwrite(str(options.picture), cv2.cvtColor(np.vstack(picture), cv2.COLOR_RGB2BGR))
 

@@ -9,7 +9,6 @@ enough, and stored raw, as zstd, as the kernel of 2019 did, and as a plain .npy:
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -151,14 +150,11 @@ ROWS: dict[str, tuple[str, Callable[..., Arms]]] = {
 
 def main() -> None:
     """Measure the rows that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="few images, two rounds")
     parser.add_argument("source", type=Path)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--quick", action="store_true", help="few images, two rounds")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=3304)
     parser.add_argument("--scratch", type=Path, help="folder for the files that are made")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     count, rounds = (320, 2) if options.quick else (options.images, options.rounds)
     lines: list[measuring.Result] = []
@@ -171,8 +167,7 @@ def main() -> None:
             found, row=row, what=what, unit="images/s", against=next(iter(arms)), packages=PACKAGES
         )
         measuring.show(lines[-len(arms) :])
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

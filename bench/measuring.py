@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import datetime as dt
 import importlib.metadata
@@ -39,6 +40,19 @@ class Result:
     date: str
     machine: str
     versions: str
+
+
+def parser(about: str | None, *, quick: str, rounds: int | None = 5) -> argparse.ArgumentParser:
+    """Return a parser with the options of all scripts; their docstring is the help.
+
+    ``quick`` says what ``--quick`` measures; ``rounds`` is how many there are unless told (None: the script has none).
+    """
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if rounds is not None:
+        made.add_argument("--rounds", type=int, default=rounds)
+    made.add_argument("--quick", action="store_true", help=quick)
+    made.add_argument("--csv", type=Path)
+    return made
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -121,8 +135,10 @@ def show(lines: Sequence[Result]) -> None:
         )
 
 
-def write(lines: Sequence[Result], path: Path) -> None:
-    """Write results as CSV."""
+def write(lines: Sequence[Result], path: Path | None) -> None:
+    """Write results as CSV, where a file is asked for."""
+    if path is None:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, [field.name for field in fields(Result)])

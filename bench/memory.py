@@ -1,8 +1,10 @@
-"""Row 11: does the peak of memory depend on how many photographs are packed? The whole process tree, at its highest."""
+"""Row 11: does the peak of memory depend on how many photographs are packed? The whole process tree, at its highest.
+
+python bench/memory.py PHOTOGRAPHS [--count 60] [--tiny 200] [--rounds 3] [--recipe crop] [--quick] [--csv OUT.csv]
+"""
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -26,14 +28,11 @@ PACKAGES = ("numpy", "h5py", "opencv-python-headless")
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = measuring.parser(__doc__, quick="8 photographs, 10 tiny ones, 1 round", rounds=3)
     parser.add_argument("photographs", type=Path, help="a folder of photographs, below which all .jpg are taken")
     parser.add_argument("--count", type=int, default=60, help="how many are packed once and, as links, ten times")
     parser.add_argument("--tiny", type=int, default=200, help="how many generated ones, and a hundred times as many")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipe", default="crop")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     if options.quick:
         options.count, options.tiny, options.rounds = 8, 10, 1
@@ -53,8 +52,7 @@ def main() -> None:
         }
         lines += measured(arms, f"packing {len(drawn)} tiny images", options.rounds)
     measuring.show(lines)
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 def measured(arms: dict[str, Callable[[], list[float]]], what: str, rounds: int) -> list[measuring.Result]:

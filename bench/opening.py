@@ -8,7 +8,6 @@ are in the page cache, and modules are imported before the clock starts; imports
 
 from __future__ import annotations
 
-import argparse
 import functools
 import multiprocessing
 import subprocess
@@ -162,18 +161,14 @@ def measured(scratch: Path, count: int, rounds: int) -> list[measuring.Result]:
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="5,000 rows, 1 round")
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="5,000 rows, 1 round")
     parser.add_argument("--scratch", type=Path, help="folder for the files that are made")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     count, rounds = (5_000, 1) if options.quick else (options.rows, options.rounds)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         lines = measured(Path(scratch), count, rounds)
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

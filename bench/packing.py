@@ -10,7 +10,6 @@ python bench/packing.py FOLDER [--photographs 60] [--png 60] [--rounds 5] [--qui
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -131,13 +130,10 @@ def measured(arms: Arms, recipes: Sequence[str], rows: dict[str, str], rounds: i
 
 def main() -> None:
     """Measure, print, and write where asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="8 photographs of each kind, 1 round")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photographs", type=int, default=60, help="JPEGs as they are; 0: none")
     parser.add_argument("--png", type=int, default=60, help="PNG copies, made in a temporary folder; 0: none")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="8 photographs of each kind, 1 round")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     if options.quick:
         options.photographs, options.png, options.rounds = 8, 8, 1
@@ -153,8 +149,7 @@ def main() -> None:
             arms = Arms(as_png(chosen(options.folder, options.png), scratch / "png"), scratch)
             lines += measured(arms, ("kernel",), {"kernel": "2"}, options.rounds)
     measuring.show(lines)
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """Predicting on a CPU: what the networks cost as timm has them and as prebake runs them, more of them, and more views.
 
-python bench/predicting.py [--models efficientnet_b0] [--batch-size 16] [--quick] [--csv OUT.csv]
+python bench/predicting.py [--models efficientnet_b0] [--batch-size 16] [--rounds 5] [--quick] [--csv OUT.csv]
 
 The photographs are noise, already baked: reading and baking are once for all networks and views, and not in here.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import measuring
@@ -71,12 +69,9 @@ def arms(name: str, count: int) -> dict[str, Callable[[], float]]:
 
 def main() -> None:
     """Measure and print one line for each arm."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="one model, batches of 4, 3 rounds")
     parser.add_argument("--models", nargs="+", default=["efficientnet_b0", "tf_efficientnet_lite0", "resnet18"])
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     if options.quick:
         options.models, options.batch_size, options.rounds = ["efficientnet_b0"], 4, 3
@@ -87,8 +82,7 @@ def main() -> None:
         new = measuring.results(found, row="13", what=what, unit="img/s", against="timm", packages=("torch", "timm"))
         measuring.show(new)
         lines += new
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One training step and one forward pass of EfficientNet on a CPU: timm as it comes, and what may make it faster.
 
-python bench/training_step.py [--models efficientnet_b0] [--batch-size 16] [--compile] [--quick] [--csv OUT.csv]
+python bench/training_step.py [--models efficientnet_b0] [--batch-size 16] [--compile] [--rounds 5] [--quick]
+                              [--csv OUT.csv]
 
 Arms live in two processes, one with and one without the memory that stays (prebake.memory), and are called in turn.
 ``--preload`` adds a third whose allocator is another library (LD_PRELOAD).
@@ -8,7 +9,6 @@ Arms live in two processes, one with and one without the memory that stays (preb
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import multiprocessing
 import os
@@ -225,15 +225,12 @@ class Processes:
 
 def main() -> None:
     """Measure and print one line for each arm."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="one model, batches of 4, 3 rounds")
     parser.add_argument("--models", nargs="+", default=["efficientnet_b0", "tf_efficientnet_lite0"])
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", default=[""], help="arms whose name starts with one of these")
     parser.add_argument("--compile", action="store_true", help="also torch.compile: minutes")
     parser.add_argument("--preload", nargs="*", default=[], help="libraries to allocate with, for the record")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     if options.quick:
         options.models, options.batch_size, options.rounds = ["efficientnet_b0"], 4, 3
@@ -267,8 +264,7 @@ def main() -> None:
             measuring.show(new)
             lines += new
             processes.forget()
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

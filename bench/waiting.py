@@ -1,6 +1,6 @@
 """How long training EfficientNet-B0 waits for data: prebake, and the Dataset and DataLoader of 2019.
 
-python bench/waiting.py PACK [--steps 10] [--batch-size 16] [--quick] [--csv OUT.csv]
+python bench/waiting.py PACK [--steps 10] [--batch-size 16] [--rounds 5] [--quick] [--csv OUT.csv]
 
 Every arm takes the same steps on images at the pack's size, flipped, rotated and normalised. Two numbers for each: the
 share of the time in which the training loop waits for its next batch, the first not counted (it is given beside); and
@@ -10,7 +10,6 @@ what the threads or workers of a loader take away from the model.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -91,14 +90,11 @@ def as_published(pack: Pack, target: Path) -> None:
 
 def main() -> None:
     """Measure and print one line for each arm."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="4 steps of 4, 3 rounds")
     parser.add_argument("pack", type=Path)
     parser.add_argument("--model", default="efficientnet_b0")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     if options.quick:
         options.steps, options.batch_size, options.rounds = 4, 4, 3
@@ -138,8 +134,7 @@ def main() -> None:
             shares, row="10", what=f"waiting, {about}", unit=unit, against="prebake", packages=packages
         )
     measuring.show(lines)
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

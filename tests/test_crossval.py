@@ -244,6 +244,16 @@ def test_the_table_is_also_written_by_the_command_without_a_fold(
     assert f"prebake predict {cv.path} PHOTOGRAPHS -o predictions.csv" in capsys.readouterr().out
 
 
+def test_a_fold_that_was_removed_is_trained_again_and_the_table_made_anew(
+    whole: CrossValidation, pack: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole.path, tmp_path / "cv")
+    shutil.rmtree(tmp_path / "cv" / "fold-1")
+    (tmp_path / "cv" / "oof.csv").write_text("of before")
+    assert not cross_validate(pack, tmp_path / "cv", tiny(), folds=FOLDS, fold=0).complete
+    require_same(cross_validate(pack, tmp_path / "cv", tiny(), folds=FOLDS), whole)
+
+
 @pytest.mark.slow
 def test_side_by_side_ends_its_processes_when_interrupted_goes_on_and_ends_with_the_same_numbers(
     whole: CrossValidation, pack: Path, tmp_path: Path

@@ -137,7 +137,7 @@ def test_runs_with_different_recipes_do_not_predict_together(runs, photographs, 
 
 def test_runs_with_different_thresholds_do_not_predict_together(runs, photographs, tmp_path):
     other = write_run(tmp_path / "run", seed=1, thresholds=[0.6, 1.5, 2.5, 3.5])
-    with pytest.raises(RunError, match="thresholds"):
+    with pytest.raises(RunError, match="raw values into grades differently"):
         predict([runs[0], other], photographs)
 
 

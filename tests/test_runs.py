@@ -217,12 +217,10 @@ def test_runs_of_different_recipes_are_refused_with_both_shown(tmp_path: Path) -
 def test_runs_of_different_thresholds_or_sizes_are_refused_with_both_shown(tmp_path: Path) -> None:
     first = small_run(tmp_path / "a")
     other = small_run(tmp_path / "b", thresholds=[1, 2], input={"size": 9, "mean": [0.5] * 3, "std": [1] * 3})
-    with pytest.raises(RunError, match=f"the runs differ in thresholds: {other.path}") as caught:
+    with pytest.raises(RunError, match=f"the runs turn raw values into grades differently: {other.path}") as caught:
         common_thresholds([first, first, other])
     assert (caught.value.expected, caught.value.got) == (f"[0.5, 1.5, 2.5, 3.5], as {first.path}", [1, 2])
-    with pytest.raises(RunError, match="they grade otherwise") as caught:
-        common_thresholds([first, other], "they grade otherwise", unit="cuts ", do="part them")
-    assert (caught.value.expected, caught.value.do) == (f"cuts [0.5, 1.5, 2.5, 3.5], as {first.path}", "part them")
+    assert caught.value.do == "take each run by itself"
     with pytest.raises(RunError, match=f"the runs differ in image size: {other.path}") as caught:
         common_size([first, other])
     assert (caught.value.expected, caught.value.got) == (f"8, as {first.path}", 9)

@@ -13,7 +13,6 @@ so are the writing (from memory) and the size of each format.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import json
@@ -25,7 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +33,9 @@ from prebake.store import Pack
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 import measuring  # noqa: E402
+
+if TYPE_CHECKING:
+    import argparse
 
 RAW = "prebake.Loader, raw"
 NEAR = 0.7  # settings this near to the best of their arm are measured to the end
@@ -196,14 +198,11 @@ def _rate(process: Process, seconds: float) -> float:
 
 def main() -> None:
     """Prepare every arm, compare them, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__, quick="640 images, 3 rounds of short turns, one setting of each")
     parser.add_argument("pack", type=Path)
     parser.add_argument("--environments", type=Path, default=Path("build/peers"))
     parser.add_argument("--images", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--turn", type=float, default=1.0, help="seconds that a turn takes at least")
-    parser.add_argument("--quick", action="store_true", help="640 images, 3 rounds of short turns, one setting of each")
-    parser.add_argument("--csv", type=Path)
     options = parser.parse_args()
     if options.quick:
         options.images, options.rounds, options.turn = 640, 3, 0.2
@@ -226,8 +225,7 @@ def main() -> None:
             stack.callback(one.process.end)
         lines = compared(candidates, options)
     measuring.show(lines)
-    if options.csv:
-        measuring.write(lines, options.csv)
+    measuring.write(lines, options.csv)
 
 
 if __name__ == "__main__":

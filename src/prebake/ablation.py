@@ -133,7 +133,7 @@ def ablate(
     Examples
     --------
     >>> ablate("photographs/", "ablation", ["kernel", "crop"]).sentences          # doctest: +SKIP
-    ('crop is better than kernel by 0.031 kappa (0.004 ... 0.058) on the same 413 photographs',)
+    ('crop is better by 0.031 kappa (0.004 ... 0.058) on the same 413 photographs',)
     """
     folder, names = Path(output), _names(recipes)
     for recipe in recipes:

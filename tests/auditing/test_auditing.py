@@ -70,6 +70,15 @@ def test_photographs_of_one_size_are_said_to_be_so(tmp_path: Path) -> None:
     assert "All photographs are 30 x 20 pixels: their size cannot give the grade away." in texts(found, "shortcuts")
 
 
+def test_the_one_size_is_that_of_the_photographs_with_a_label(tmp_path: Path) -> None:
+    write(tmp_path / "empty.h5", [])
+    sizes = rows(
+        60, width=lambda number: 30 if number else 99, label=lambda number: float(number % 5) if number else None
+    )
+    found = audit([tmp_path / "empty.h5", write(tmp_path / "a.h5", sizes)])
+    assert "All photographs with a label are 30 x 20 pixels: their size cannot" in texts(found, "shortcuts")
+
+
 def test_colour_that_gives_the_label_away_is_found_after_the_recipe(tmp_path: Path) -> None:
     def dyed(number: int) -> np.ndarray:
         return np.clip(picture(number).astype(int) + 12 * (number % 5), 0, 255).astype(np.uint8)

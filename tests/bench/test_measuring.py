@@ -225,10 +225,18 @@ def test_an_interrupt_leaves_nothing_behind(photographs, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("value", [0, -1])
 @pytest.mark.parametrize("name", ["photographs", "batch_size", "workers"])
-def test_an_option_that_cannot_be_used_is_refused(photographs, name):
+def test_an_option_that_cannot_be_used_is_refused(photographs, name, value):
     with pytest.raises(OptionError, match=name):
-        measure(photographs, **SMALL | {name: -1})
+        measure(photographs, **SMALL | {name: value})
+
+
+def test_no_processes_are_refused_for_a_pack_too(photographs, tmp_path):
+    target = tmp_path / "eyes.h5"
+    pack(photographs, target, recipe="resize", size=64, workers=1, on_error="skip", progress=False)
+    with pytest.raises(OptionError, match="workers"):
+        measure(target, **SMALL | {"workers": 0})
 
 
 def test_the_speed_of_the_disk_is_a_number_or_unknown(photographs):

@@ -135,6 +135,15 @@ def test_copies_in_two_folds_are_refused_unless_the_table_says_that_they_are_non
         Folds.load(table(tmp_path / "f.csv", "id_code,cluster,fold\np000,,0\np001,,1\ncopy,,1\n"), same)
 
 
+def test_photographs_that_one_in_no_fold_joins_are_refused_in_two_folds(tmp_path: Path) -> None:
+    """The copy has no label, but it shows that p000 and p002 are of one patient."""
+    copy = row(9, id="copy", image=saved_again(picture(2)), group="a", label=None)
+    pack = write(tmp_path / "p.h5", [row(0, group="a"), row(1), row(2), copy])
+    with pytest.raises(SplitError, match=r"in no fold: p000 is in fold 0, p002 in fold 1"):
+        Folds.load(table(tmp_path / "f.csv", "id_code,fold\np000,0\np001,1\np002,1\n"), pack)
+    Folds.load(table(tmp_path / "f.csv", "id_code,fold\np000,0\np001,1\np002,0\n"), pack)
+
+
 def test_packs_with_the_same_ids_and_the_same_name_are_told_apart(tmp_path: Path) -> None:
     one = write(tmp_path / "2015" / "train.h5", map(row, range(4)))
     two = write(tmp_path / "2019" / "train.h5", [row(n, image=picture(50 + n), label=1.0) for n in range(4)])

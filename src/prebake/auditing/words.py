@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from prebake.auditing.features import ALL
 from prebake.auditing.guessing import SAME
 from prebake.auditing.result import Audit, Clue, Copies, Finding, Shift, Shortcuts
@@ -136,8 +138,10 @@ def _on_shortcuts(scope: Shortcuts, rows: PackRows, *, alone: bool) -> Iterator[
     if alone:
         return
     if scope.clues[0].reason == SAME:
-        width, height = int(rows.packs[0].width[0]), int(rows.packs[0].height[0])
-        text = f"all photographs are {width} x {height} pixels: their size cannot give the grade away."
+        labelled = ~np.isnan(rows.labels)
+        pack, index = rows.place(int(np.argmax(labelled)))
+        which = "all photographs" if labelled.all() else "all photographs with a label"
+        text = f"{which} are {pack.width[index]} x {pack.height[index]} pixels: their size cannot give the grade away."
         yield _finding("shortcuts", text, serious=False)
     silent = [clue.name for clue in scope.clues if not clue.reason and clue not in telling and clue.name != ALL]
     if silent:

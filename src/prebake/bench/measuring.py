@@ -98,7 +98,8 @@ def measure(  # noqa: PLR0913 - one keyword for each option of the command line
     PackError
         The pack cannot be opened.
     """
-    options = _Options(photographs, model, batch_size, workers or min(MOST_WORKERS, usable_cores()), progress)
+    processes = min(MOST_WORKERS, usable_cores()) if workers is None else workers
+    options = _Options(photographs, model, batch_size, processes, progress)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="prebake-bench-") as scratch, ExitStack() as stack:
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

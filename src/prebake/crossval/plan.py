@@ -147,6 +147,7 @@ def _again(rows: PackRows, found: CrossValidation, config: TrainConfig, folds: F
             for repeat in range(1, repeats + 1)
         )
         if isinstance(folds, int) or (_folds(rows, folds, config, 0).fold == kept[0].fold).all():
+            _reopen(found)
             return Plan(found.path, config, kept)
         differences.append(f"folds: {before} before, {asked} now")
     raise RunError(
@@ -156,6 +157,12 @@ def _again(rows: PackRows, found: CrossValidation, config: TrainConfig, folds: F
     )
 
 
+def _reopen(found: CrossValidation) -> None:
+    """Take back that a cross-validation is complete where a fold was removed: its table is of before."""
+    if found.complete and found.missing():
+        write_json(found.path / CV, {**found.info, "state": "training"})
+
+
 def _described(found: CrossValidation) -> str:
     return f"{len(found.folds)} made here" if found.info.get("made") else f"{len(found.folds)} of a table"
 
@@ -163,14 +170,14 @@ def _described(found: CrossValidation) -> str:
 def _write(plan: Plan, folds: FoldsFrom) -> None:
     """Write what is known before the first fold; ``cv.json`` last, for it makes the folder a cross-validation."""
     repeats = len(plan.folds)
-    data = [plan.data(repeat, plan.numbers[0]) for repeat in range(1, repeats + 1)]
+    data = plan.data(1, plan.numbers[0])
     for repeat, each in enumerate(plan.folds, start=1):
         place = repeat_folder(plan.folder, repeat, repeats)
         place.mkdir(exist_ok=True)
         each.save(place / FOLDS)
     write_json(plan.folder / CONFIG, plan.config.to_dict())
-    if data[0].recipe is not None:
-        write_json(plan.folder / RECIPE, data[0].recipe.to_dict())
+    if data.recipe is not None:
+        write_json(plan.folder / RECIPE, data.recipe.to_dict())
     info = {
         "format": FORMAT,
         "state": "training",
@@ -178,7 +185,7 @@ def _write(plan: Plan, folds: FoldsFrom) -> None:
         "folds": list(plan.numbers),
         "made": isinstance(folds, int),
         "repeats": repeats,
-        "packs": data[0].describe_packs(),
+        "packs": data.describe_packs(),
         "command": command(plan, folds),
         "versions": versions(),
     }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,7 @@ from prebake.config import TrainConfig
 from prebake.crossval.plan import Plan, in_turn, prepare
 from prebake.errors import RunError
 from prebake.files import write_json, write_text
-from prebake.metrics import grade
+from prebake.metrics import for_json, grade
 from prebake.runs import CV, OOF, CrossValidation, Run
 from prebake.training import fit
 from prebake.training.folder import config_differences, now, versions
@@ -109,7 +107,7 @@ def finish(plan: Plan) -> CrossValidation:
             "state": "complete",
             "finished": now(),
             "seconds": round(sum(run.info["seconds"] for run in found.members), 3),
-            "summary": _strict(dataclasses.asdict(found.summary())),
+            "summary": for_json(found.summary()),
             "versions": versions(),
         }
         write_json(plan.folder / CV, info)
@@ -134,12 +132,3 @@ def _out_of_fold(plan: Plan, repeat: int) -> pd.DataFrame:
     rows = np.flatnonzero(folds.fold >= 0)
     table = data.table(rows).assign(repeat=repeat, fold=folds.fold[rows])
     return table.assign(raw=raw[rows], diagnosis=grade(raw[rows]))
-
-
-def _strict(value: Any) -> Any:
-    """Replace what JSON cannot hold: NaN becomes null."""
-    if isinstance(value, dict):
-        return {name: _strict(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -13,6 +13,7 @@ from prebake.errors import OptionError, RunError
 from prebake.explanation.gradcam import Ensemble
 from prebake.explanation.results import Explanation, Explanations, Subject
 from prebake.explanation.subjects import pack_subjects, photograph_subjects
+from prebake.machine import usable_cores
 from prebake.metrics import grade
 from prebake.recipe.steps import ToleranceCrop
 from prebake.runs import (
@@ -90,7 +91,7 @@ def explain(
         raise OptionError("count", expected="1 or more", got=count)
     opened = as_runs(runs)
     recipe, _ = _shared(opened)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "prebake-explain") as pool:
+    with ThreadPoolExecutor(usable_cores(), "prebake-explain") as pool:
         if isinstance(source, Pack) or is_pack(source):
             pack = source if isinstance(source, Pack) else open_pack(source)
             require_recipe(opened[0], pack.recipe, pack.name)

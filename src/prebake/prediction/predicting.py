@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prebake.errors import OptionError, PackFailures
+from prebake.machine import usable_cores
 from prebake.prediction.members import Ensemble
 from prebake.prediction.source import open_source
 from prebake.prediction.table import Predictions
@@ -102,16 +103,11 @@ def predict(  # noqa: PLR0913 - one keyword for each option of the command line
     if batch_size < 1 or (threads is not None and threads < 1):
         raise OptionError("batch_size and threads", expected="at least 1", got=f"{batch_size} and {threads}")
     members, shares = _members(runs, weights)
-    thresholds = common_thresholds(
-        members,
-        "the runs turn raw values into grades differently",
-        unit="thresholds ",
-        do="predict with each run by itself",
-    )
+    thresholds = common_thresholds(members)
     found = open_source(source, common_recipe(members), members)
     ensemble = Ensemble(members, device, tta=tta)
     with (
-        ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), "prebake-predict") as pool,
+        ThreadPoolExecutor(threads or usable_cores(), "prebake-predict") as pool,
         progress_bar("predicting", len(found.ids), enabled=progress) as bar,
     ):
         rows, values, failures = _run_all(

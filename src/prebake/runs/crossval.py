@@ -1,7 +1,7 @@
 """The folder of a cross-validation, read without torch: a run for each fold, and the table of what they say together.
 
 =====================  ==========================================================================================
-``cv.json``            format, state, folds, repeats, whether the folds were made here, packs, versions, command
+``cv.json``            format, state, folds, repeats, made (here, or a table), packs, versions, command, summary
 ``config.json``        the :class:`~prebake.config.TrainConfig` of all folds (repeat R trains with seed + R - 1)
 ``recipe.json``        the recipe the packs were baked with (absent where they do not tell it)
 ``folds.csv``          as ``prebake split`` writes it
@@ -24,7 +24,7 @@ import pandas as pd
 from prebake.errors import RunError
 from prebake.metrics import Judged, grade, kappa_interval, summary
 from prebake.runs.folder import ResultFolder, numbers
-from prebake.runs.run import INFO, Run
+from prebake.runs.run import INFO, METRICS, Run
 
 if TYPE_CHECKING:
     import os
@@ -191,7 +191,7 @@ class CrossValidation(ResultFolder):
         tables = [
             run.metrics().assign(repeat=repeat, fold=fold)
             for (repeat, fold), run in self.begun().items()
-            if run.complete or (run.path / "metrics.csv").exists()
+            if run.complete or (run.path / METRICS).exists()
         ]
         if not tables:
             return pd.DataFrame(columns=["repeat", "fold", "epoch"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,7 +116,8 @@ class ResultFolder:
             There are none.
         """
         if not (self.path / THRESHOLDS).exists():
-            raise RunError(f"{self.path} has no fitted thresholds", do=f"prebake thresholds {self.path}")
+            command = f"prebake thresholds {shlex.quote(str(self.path))}"
+            raise RunError(f"{self.path} has no fitted thresholds", do=command)
         found = self._json(THRESHOLDS)
         cuts, worthwhile, sentence = (found.get(name) for name in ("thresholds", "worthwhile", "sentence"))
         if not (isinstance(cuts, list) and numbers(cuts) and cuts and isinstance(worthwhile, bool)):

@@ -5,7 +5,7 @@
 ``config.json``           the :class:`~prebake.config.TrainConfig`
 ``recipe.json``           the recipe the packs were baked with (absent where they do not tell it)
 ``split.csv``             id_code, pack, label, group (what stays together), fold (of folds), part (``train``, ``val``)
-``metrics.csv``           one row an epoch: epoch, train_loss, val_loss, val_kappa, val_mae, lr, seconds
+``metrics.csv``           one row an epoch: losses, val_kappa, val_mae, val_accuracy, lr, seconds, waiting
 ``best.safetensors``      weights of the best epoch; ``last.safetensors`` of the last
 ``validation.csv``        id_code, pack, label, group, raw, diagnosis: what the best weights say of the validation rows
 ``worst.npz``             images, ids, labels, raw: the validation rows with the largest error, as pictures

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prebake.errors import RunError
 from prebake.files import write_json
-from prebake.metrics import ThresholdGain, judge_thresholds
+from prebake.metrics import ThresholdGain, for_json, judge_thresholds
 from prebake.runs.folder import THRESHOLDS
 from prebake.runs.opening import open_run
 
@@ -49,8 +49,5 @@ def find_thresholds(run: str | os.PathLike[str] | Run | CrossValidation) -> Thre
     gain = judge_thresholds(opened.judged())
     if math.isnan(gain.gain):
         raise RunError(f"no thresholds can be fitted to the predictions of {opened.path}", got=gain.reason)
-    found = {
-        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in vars(gain).items()
-    }
-    write_json(opened.path / THRESHOLDS, {**found, "worthwhile": gain.worthwhile, "sentence": gain.sentence})
+    write_json(opened.path / THRESHOLDS, {**for_json(gain), "worthwhile": gain.worthwhile, "sentence": gain.sentence})
     return gain

@@ -35,24 +35,16 @@ def common_recipe(runs: Sequence[Run]) -> Recipe | None:
     return first
 
 
-def common_thresholds(
-    runs: Sequence[Run], problem: str = "the runs differ in thresholds", *, unit: str = "", do: str | None = None
-) -> list[float]:
+def common_thresholds(runs: Sequence[Run]) -> list[float]:
     """Return the thresholds that all runs share.
-
-    Parameters
-    ----------
-    runs
-        At least one.
-    problem, unit, do
-        What the error says is wrong, what stands before the thresholds that are expected, and what to do next.
 
     Raises
     ------
     RunError
         They differ.
     """
-    return _common(runs, lambda run: [float(cut) for cut in run.info["thresholds"]], problem, unit=unit, do=do)
+    problem = "the runs turn raw values into grades differently"
+    return _common(runs, lambda run: [float(cut) for cut in run.info["thresholds"]], problem)
 
 
 def common_size(runs: Sequence[Run]) -> int:
@@ -108,12 +100,11 @@ def require_size(run: Run, shape: tuple[int, ...], what: str) -> None:
         raise RecipeMismatch(f"{what} do not fit {run.path}", expected=f"{size}x{size}x3", got=shape)
 
 
-def _common(
-    runs: Sequence[Run], value: Callable[[Run], _T], problem: str, *, unit: str = "", do: str | None = None
-) -> _T:
+def _common(runs: Sequence[Run], value: Callable[[Run], _T], problem: str) -> _T:
     first = value(runs[0])
     for run in runs[1:]:
         other = value(run)
         if other != first:
-            raise RunError(f"{problem}: {run.path}", expected=f"{unit}{first}, as {runs[0].path}", got=other, do=do)
+            expected = f"{first}, as {runs[0].path}"
+            raise RunError(f"{problem}: {run.path}", expected=expected, got=other, do="take each run by itself")
     return first

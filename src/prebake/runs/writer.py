@@ -54,7 +54,7 @@ class RunWriter:
         write_json(self.path / RECIPE, recipe.to_dict())
 
     def write_info(self, info: Mapping[str, Any]) -> None:
-        """Write ``run.json``; format and version of prebake are added."""
+        """Write ``run.json``; the format is added."""
         write_json(self.path / INFO, {"format": FORMAT, **info})
 
     def write_split(self, table: pd.DataFrame) -> None:

@@ -139,6 +139,8 @@ class Folds:
     def check(self) -> None:
         """Refuse folds that separate what must stay together: a patient, a file, the same pixels, near-duplicates.
 
+        Photographs that are in no fold join others too, as in :func:`make_folds`.
+
         Raises
         ------
         SplitError
@@ -154,17 +156,22 @@ class Folds:
             ("duplicates of", self.clusters),
         ):
             for one, other in self._separated(names):
-                problems.setdefault(
-                    (one, other),
-                    f"{what} {names[one]!r}: {self.rows.titles[one]} is in fold {self.fold[one]}, "
-                    f"{self.rows.titles[other]} in fold {self.fold[other]}",
-                )
+                problems.setdefault((one, other), f"{what} {names[one]!r}: {self._places(one, other)}")
+        if not problems:  # neighbours agree; what joins two photographs may itself be in no fold
+            problems = {
+                (one, other): f"joined by photographs that are in no fold: {self._places(one, other)}"
+                for one, other in self._separated(self.together)
+            }
         if problems:
             raise SplitError(
                 listed("what must stay together is in different folds", [*problems.values()]),
                 do="give them the same fold, leave the fold of all but one empty, or make the table anew: "
                 "prebake split PACK... -o folds.csv",
             )
+
+    def _places(self, one: int, other: int) -> str:
+        titles = self.rows.titles
+        return f"{titles[one]} is in fold {self.fold[one]}, {titles[other]} in fold {self.fold[other]}"
 
     def _separated(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
         """Yield two rows of the same name and different folds, the first of each name and fold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,11 @@ def packed(pack: Pack, output: Path) -> str:
     height, width, _ = pack.shape
     recipe = pack.recipe.name if pack.recipe is not None else "unknown"
     size = human_bytes(output.stat().st_size)
+    name = shlex.quote(str(output))
     lines = [f"{output}: {len(pack):,} images {height}x{width}, recipe {recipe}, {pack.codec}, {size}, verified"]
     if pack.failures:
-        lines.append(f"{photographs(len(pack.failures))} could not be baked; prebake info {output} lists them")
-    lines.append(f"next: prebake show {output} -o grid.png    prebake train {output} -o run")
+        lines.append(f"{photographs(len(pack.failures))} could not be baked; prebake info {name} lists them")
+    lines.append(f"next: prebake show {name} -o grid.png    prebake train {name} -o run")
     return "\n".join(lines)
 
 

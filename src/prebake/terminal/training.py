@@ -32,7 +32,7 @@ def _waited(run: Run) -> str:
 
 def trained(run: Run) -> str:
     """Sum up a finished run: its best epoch and what can be done with it."""
-    return f"{best(run)}\nnext: prebake report {run.path}    {_predict(run.path)}"
+    return f"{best(run)}\nnext: prebake report {shlex.quote(str(run.path))}    {_predict(run.path)}"
 
 
 def cross_validated(cv: CrossValidation) -> str:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["log_epoch", "logging_to"]
 
-PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
-
 
 @contextlib.contextmanager
 def logging_to(folder: Path, config: TrainConfig) -> Iterator[Logger | None]:
@@ -42,9 +40,9 @@ def logging_to(folder: Path, config: TrainConfig) -> Iterator[Logger | None]:
     try:
         logger = _make(config.logger, folder)
     except ModuleNotFoundError as error:
-        package = PACKAGES[config.logger]
+        package = config.logger  # each is called as its package
         raise MissingExtra(
-            f"{package} is not installed", expected=f"what --logger {config.logger} needs", do=f"pip install {package}"
+            f"{package} is not installed", expected=f"what --logger {package} needs", do=f"pip install {package}"
         ) from error
     logger.log_hyperparams(config.to_dict())
     try:
