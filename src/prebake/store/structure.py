@@ -15,7 +15,7 @@ import numpy as np
 
 from prebake.errors import PackDamaged, PackError, PackFormatError, PrebakeError
 from prebake.store import layout
-from prebake.store.chunks import chunk_count, chunk_table
+from prebake.store.chunks import chunk_table
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
 from prebake.store.fallback import HDF5_ERRORS, filters_of, has_filter
 
@@ -158,7 +158,7 @@ class _Opened:
         ids = self.dataset(self.file.id, layout.IDS)
         if ids.shape != (rows,):
             self.refuse(f"{layout.IDS} of shape {ids.shape} beside {rows} images")
-        stored = ids.get_storage_size()
+        stored = self.stored(ids)
         # Deflate packs at most 1032 to 1: what claims to be more than that is not there.
         text = ids.dtype.kind == "S" or h5py.check_string_dtype(ids.dtype) is not None
         if not text or rows * ids.dtype.itemsize > min(1100 * stored, 1 << 32):
@@ -184,7 +184,7 @@ class _Opened:
                 codec, bit = self.known_codec(create)
             if codec is None:
                 expected = math.prod(-(-size // part) for size, part in zip(shape, chunk, strict=True))
-                if (found := chunk_count(images)) != expected:
+                if (found := len(np.unique(chunk_table(images)[:, :4], axis=0))) != expected:
                     self.unfinished(expected, found)
         if codec is not None:
             offsets, sizes = self.chunks(images, shape, bit)
@@ -193,6 +193,12 @@ class _Opened:
             self.refuse(f"images behind HDF5 filter {missing[0]}, which is not installed")
         none = np.zeros(rows, np.int64)
         return Structure(self.buffer, shape, None, none, none, None, attributes, columns, ids)
+
+    def stored(self, dataset: h5py.h5d.DatasetID) -> int:
+        """Return how many bytes of the file a dataset takes. HDF5 would go through its chunks without looking."""
+        if dataset.get_create_plist().get_layout() == h5py.h5d.CHUNKED:
+            return int(chunk_table(dataset)[:, -1].sum())
+        return int(dataset.get_storage_size())
 
     def image_shape(self, images: h5py.h5d.DatasetID) -> tuple[int, int, int, int]:
         shape = images.shape
@@ -223,12 +229,12 @@ class _Opened:
         Size 0 stands for a chunk that was not encoded: it is read through HDF5.
         """
         rows, nbytes = shape[0], math.prod(shape[1:])
-        table = chunk_table(images) if rows else np.empty((0, 4), np.uint64)
+        table = chunk_table(images) if rows else np.empty((0, 7), np.uint64)
         if len(table) < rows:
             self.unfinished(rows, len(table))
-        row, mask, offset, size = table.T
+        row, *within, mask, offset, size = table.T
         end = np.uint64(len(self.buffer))
-        bad_index = len(row) != rows or (np.sort(row) != np.arange(rows, dtype=np.uint64)).any()
+        bad_index = len(row) != rows or (np.sort(row) != np.arange(rows, dtype=np.uint64)).any() or np.any(within)
         # HDF5 would read past the end of a chunk that is not encoded and smaller than an image.
         encoded = mask & np.uint64(bit) == 0
         if bad_index or (~encoded & (size != nbytes)).any():
