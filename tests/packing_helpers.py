@@ -88,5 +88,37 @@ def killed_once(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return slowly(image)
 
 
+def hanging(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Hold everything, as a C library does that counts to infinity."""
+    if image[0, 0, 0] == DEADLY:
+        ctypes.PyDLL(None).sleep(60)
+    return shrink(image)
+
+
+def hanging_once(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image[0, 0, 0] == DEADLY:
+        mark = Path(os.environ[LOG] + ".mark")
+        if not mark.exists():
+            mark.touch()
+            time.sleep(60)
+    return shrink(image)
+
+
+def leave_a_child(seconds: float) -> None:
+    """Die, and leave a process behind that holds all that was open here."""
+    if os.fork():
+        os._exit(1)
+    time.sleep(seconds)
+    os._exit(0)
+
+
+def greedy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Take more and more memory."""
+    taken = []
+    while image[0, 0, 0] == DEADLY:
+        taken.append(np.ones(1 << 20))
+    return shrink(image)
+
+
 def recipe(function=shrink, version: str = "1") -> Recipe:
     return Recipe.from_callable(function, name=function.__name__, version=version, size=SIZE)

@@ -244,6 +244,9 @@ def test_an_interrupt_ends_the_pool_before_anything_cancels_what_its_own_thread_
             self.made = [*getattr(self, "made", []), future]
             return future
 
+        def running(self):
+            return []
+
         def kill(self):
             cancelled.extend(future.cancelled() for future in self.made)
             self.shutdown(cancel_futures=True)

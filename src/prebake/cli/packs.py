@@ -21,6 +21,8 @@ def pack(
     layout: Layout = "auto",
     workers: Workers = None,
     on_error: OnError = "fail",
+    time_limit: float = 60,
+    memory_limit: float | None = None,
 ) -> None:
     """Bake photographs into a pack (one HDF5 file): decode, crop and resize each of them once, in parallel.
 
@@ -51,6 +53,10 @@ def pack(
     on_error
         When a photograph cannot be baked: fail (after all others are done, with a table of reasons) or skip (leave it
         out and list it in the pack).
+    time_limit
+        Seconds that one photograph may take; one that takes longer is ended and cannot be baked.
+    memory_limit
+        Gigabytes that the processes may take together; three quarters of the machine's memory without it.
     """
     from prebake.packing import pack as run_pack
 
@@ -64,6 +70,8 @@ def pack(
         layout=layout,
         workers=workers,
         on_error=on_error,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
     )
     terminal.say(terminal.packed(result, output))
 

@@ -39,6 +39,8 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     layout: str = "auto",
     workers: int | None = None,
     on_error: str = "fail",
+    time_limit: float = 60,
+    memory_limit: float | None = None,
     executor: Executor | None = None,
     progress: bool = True,
 ) -> Pack:
@@ -74,10 +76,16 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     on_error
         What becomes of photographs that cannot be baked: ``"fail"`` raises after all others are done, ``"skip"`` leaves
         them out and lists them in the pack.
+    time_limit
+        Seconds that one photograph may take, from reading to writing. One that takes longer is a failure; the next call
+        tries it again.
+    memory_limit
+        Gigabytes that the worker processes may take together; three quarters of the memory of the machine without it.
+        Where they take more, the largest of them is ended, and its photograph tried alone when all others are done.
     executor
         Where to bake instead of local processes, for example ``dask.distributed.Client(...).get_executor()``. Its
         workers must see the sources and the folder of the target under the same paths, and must not be forked. It is
-        left open.
+        left open. The limits do not hold there: a photograph that takes too long is only named in a warning.
     progress
         Whether to show progress (on a terminal only).
 
@@ -117,7 +125,7 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     >>> list(made.ids), made["left"].shape
     (['left', 'right'], (32, 32, 3))
     """
-    options = PackOptions(recipe, size, codec, labels, layout, workers, on_error, progress)
+    options = PackOptions(recipe, size, codec, labels, layout, workers, on_error, time_limit, memory_limit, progress)
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
     target = Path(os.path.realpath(output))

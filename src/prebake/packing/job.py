@@ -158,7 +158,8 @@ class Job:
         tasks = [
             Task(part, self.header, self.made_by, str(self.work.parts), run) for part in parts_of(samples, workers)
         ]
-        run_tasks(tasks, executor, workers, bar, lambda receipt: self.plan.add(receipt, self.work))
+        limits = self.options.limits
+        run_tasks(tasks, executor, workers, limits, bar, lambda receipt: self.plan.add(receipt, self.work))
 
     def _check_space(self, images: int) -> None:
         image = self.header.size**2 * 3 * self.share + ROW_BYTES

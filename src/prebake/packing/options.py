@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
 from prebake.errors import OptionError
 from prebake.machine import usable_cores
+from prebake.packing.limits import Limits
+from prebake.packing.probe import machine_memory
 from prebake.recipe import Recipe, load_recipe
 from prebake.store import CODECS
 
 __all__ = ["PackOptions", "PathLike"]
 
 PathLike = str | os.PathLike[str]
+MEMORY_SHARE = (
+    0.75  # of the machine's memory, that worker processes may take: the rest is for the driver and the others
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class PackOptions:
     layout: str = "auto"
     workers: int | None = None
     on_error: str = "fail"
+    time_limit: float = 60
+    memory_limit: float | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -49,6 +57,9 @@ class PackOptions:
             raise OptionError("on_error", expected="fail or skip", got=repr(self.on_error))
         if self.workers is not None and self.workers < 1:
             raise OptionError("workers", expected="at least 1", got=self.workers)
+        for name, limit in (("time_limit", self.time_limit), ("memory_limit", self.memory_limit)):
+            if limit is not None and not (limit > 0 and math.isfinite(limit)):
+                raise OptionError(name, expected="a number above 0", got=limit)
 
     def load_recipe(self) -> Recipe:
         """Return the recipe itself, of the size asked for."""
@@ -57,6 +68,12 @@ class PackOptions:
         if self.size not in (None, recipe.size):
             raise OptionError("size", expected=f"{recipe.size}, the size that the recipe brings", got=self.size)
         return recipe
+
+    @property
+    def limits(self) -> Limits:
+        """What worker processes are held to."""
+        own = MEMORY_SHARE * machine_memory() if self.memory_limit is None else self.memory_limit * 1e9
+        return Limits(self.time_limit, int(own))
 
     @property
     def processes(self) -> int:

@@ -28,7 +28,7 @@ from prebake.records import Failure, Sample
 from prebake.sources import read_bytes
 from prebake.store import Header, PackWriter, Row
 
-__all__ = ["Task", "bake_part", "digest_of", "finished_count", "under_way"]
+__all__ = ["Task", "bake_part", "begun", "digest_of", "under_way"]
 
 DONE = "done"
 _LOADED_IN = os.getpid()
@@ -171,13 +171,9 @@ def digest_of(sample: Sample) -> str:
         return ""
 
 
-def finished_count(run: Path) -> int:
-    """Return how many photographs are done in the parts under way, as their notes tell."""
-    count = 0
-    for note in os.scandir(run):
-        lines = Path(note.path).read_bytes().count(b"\n")
-        count += max(lines - 1, 0)
-    return count
+def begun(run: Path) -> dict[str, int]:
+    """Return the lines of each note, by name of the part: photographs begun, and one more when the last is done."""
+    return {note.name: Path(note.path).read_bytes().count(b"\n") for note in os.scandir(run)}
 
 
 def under_way(task: Task) -> int | None:
