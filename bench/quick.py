@@ -19,7 +19,7 @@ from prebake.fundus_art import generate
 
 HERE = Path(__file__).parent
 ON_PHOTOGRAPHS = ("packing", "fidelity", "decoding", "memory")
-ON_A_PACK = ("loading", "decoders", "cold", "waiting")
+ON_A_PACK = ("loading", "verifying", "decoders", "cold", "waiting")
 ON_NOTHING = ("opening",)
 
 

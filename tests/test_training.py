@@ -21,7 +21,7 @@ from sklearn.metrics import cohen_kappa_score
 from prebake import training
 from prebake.augment import Augment
 from prebake.config import TrainConfig
-from prebake.errors import OptionError, RecipeMismatch, RunError, WeightsError
+from prebake.errors import OptionError, PackDamaged, RecipeMismatch, RunError, WeightsError
 from prebake.loader import Loader
 from prebake.models import build_model, load_run_model
 from prebake.runs import FILES, Run
@@ -326,6 +326,28 @@ def test_settings_of_the_process_are_put_back(packs: list[Path], tmp_path: Path)
     after = (torch.get_num_threads(), signal.getsignal(signal.SIGTERM), torch.random.get_rng_state().tolist())
     assert before == after
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+# pixels that are not what they were
+
+
+def rotten(path: Path, row: int) -> Path:
+    """Make a pack with one flipped bit in one image."""
+    make_pack(path)
+    pack = Pack(path)
+    data = bytearray(path.read_bytes())
+    data[int(pack._open.offsets[row]) + 5] ^= 16
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("verify", ["first", "always"])
+def test_a_damaged_image_ends_a_training_and_is_named(tmp_path: Path, verify: Any) -> None:
+    path = rotten(tmp_path / "a.h5", 7)
+    with pytest.raises(PackDamaged) as caught:
+        fit(path, tmp_path / "run", tiny(epochs=1, verify=verify, drop_last=False))
+    assert caught.value.ids == (Pack(path).ids[7],)
+    assert fit(path, tmp_path / "run", tiny(epochs=1, verify="none", drop_last=False)).complete
 
 
 # whose the folder is

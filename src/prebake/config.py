@@ -126,6 +126,9 @@ class TrainConfig:
     strategy: str = _help("auto", "how devices work together, as Lightning's Trainer takes it, e.g. ddp")
     channels_last: bool = _help(default=True, text="keep images with the channels innermost, faster for convolutions")
     threads: int | None = _help(None, "threads that read photographs and compute on the CPU; none: one a core")
+    verify: Literal["none", "first", "always"] = _help(
+        "first", "compare images with their checksums: first (each when it is first read), always, or none"
+    )
     deterministic: bool = _help(default=False, text="refuse operations whose result is not the same each time")
     checkpoint_minutes: float = _help(10.0, "save what resuming needs this often within an epoch; 0: after each epoch")
     logger: Literal["csv", "tensorboard", "wandb", "mlflow"] = _help(

@@ -17,7 +17,8 @@ from prebake.augment import Augment, import_torch
 from prebake.errors import OptionError
 from prebake.files import digest
 from prebake.loader.ahead import BatchMemory, ReadAhead, in_order
-from prebake.loader.joined import JoinedPacks, choose_rows
+from prebake.loader.checked import CheckedPacks, Verify
+from prebake.loader.joined import choose_rows
 from prebake.loader.order import QuasiRandom, quasi_shuffled, rank_share, shuffled, step_bounds
 from prebake.machine import usable_cores
 
@@ -83,6 +84,9 @@ class Loader:
         processors. The shape stays (B, C, H, W).
     with_rows
         Append the row numbers to every batch, int64 (B,); :meth:`ids` turns them into ids.
+    verify
+        Compare images with their checksums in the threads that read them: ``True`` all, ``"first"`` each row when this
+        loader reads it for the first time, so only in the first epoch. A damaged image raises; it is never handed over.
 
     Yields
     ------
@@ -97,9 +101,9 @@ class Loader:
     RecipeMismatch
         Two packs were baked with different recipes.
     PackDamaged
-        While iterating: an image cannot be read; it is named.
+        While iterating: an image cannot be read, or does not match its checksum; it is named.
     OptionError
-        A value that cannot be used.
+        A value that cannot be used; or ``verify``, and a pack has no checksums.
 
     Examples
     --------
@@ -126,9 +130,10 @@ class Loader:
         device_augment: bool = False,
         channels_last: bool = False,
         with_rows: bool = False,
+        verify: Verify = False,
     ) -> None:
         torch = import_torch()
-        self._packs = JoinedPacks(packs)
+        self._packs = CheckedPacks(packs, verify)
         self.rows = choose_rows(rows, len(self._packs))
         self.batch_size, self.shuffle, self.seed, self.augment = batch_size, shuffle, seed, augment
         self.rank, self.world_size, self.drop_last = rank, world_size, drop_last

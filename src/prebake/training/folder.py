@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 WORST_SHOWN = 24
-FREE_TO_CHANGE = ("accelerator", "devices", "nodes", "strategy", "threads", "checkpoint_minutes", "logger")
+FREE_TO_CHANGE = ("accelerator", "devices", "nodes", "strategy", "threads", "verify", "checkpoint_minutes", "logger")
 """Fields that say where a training runs, not what it does: they may differ when it goes on."""
 
 

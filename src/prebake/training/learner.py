@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from prebake.config import TrainConfig
+    from prebake.loader.checked import Verify
     from prebake.training.data import Data
 
 __all__ = ["Learner", "learning_rate"]
 
 _STATE = "prebake"
+VERIFY: dict[str, Verify] = {"none": False, "first": "first", "always": True}
 _NEEDS_INPUT = (nn.SiLU, nn.Hardswish, nn.Mish)
 """Activations whose gradient is computed from what they were given."""
 
@@ -151,6 +153,7 @@ class Learner(lightning.LightningModule):
             pin_memory=on_device,
             device_augment=on_device,
             channels_last=self.config.channels_last and not on_device,
+            verify=VERIFY[self.config.verify],
             **options,
         )
 
