@@ -1,7 +1,8 @@
-"""Larger packs for measurements: every image of a pack turned and mirrored, so that no two are the same."""
+"""More than there is, for measurements: images of a pack turned and mirrored, so that no two are the same; links."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,15 @@ def opened(source: Path, scratch: Path) -> Pack:
     if source.is_dir():
         return prebake.pack([source], scratch / "baked.h5", recipe="kernel", progress=False)
     return prebake.open(source)
+
+
+def links(files: Sequence[Path], times: int, folder: Path) -> Path:
+    """Make a folder with so many links to each file."""
+    folder.mkdir()
+    for turn in range(times):
+        for file in files:
+            (folder / f"{turn:03d}-{file.stem}{file.suffix}").symlink_to(file.resolve())
+    return folder
 
 
 def images_of(pack: Pack, count: int, first: int = 0) -> NDArray[np.uint8]:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import cv2
 import measuring
 import numpy as np
+from enlarged import links
 
 PACK = """
 import sys, prebake
@@ -73,15 +74,6 @@ def kept(arm: Callable[[], list[float]], peaks: list[list[float]]) -> float:
     """Call an arm that measures several things at once, and keep them."""
     peaks.append(arm())
     return peaks[-1][0]
-
-
-def links(files: Sequence[Path], times: int, folder: Path) -> Path:
-    """Make a folder with so many links to each file."""
-    folder.mkdir()
-    for turn in range(times):
-        for file in files:
-            (folder / f"{turn:03d}-{file.stem}{file.suffix}").symlink_to(file.resolve())
-    return folder
 
 
 def tiny(count: int, folder: Path) -> list[Path]:

@@ -5,7 +5,8 @@ thread: seconds inside ``prebake.decode.decode`` over all seconds that a worker 
 digest, decoding, recipe, encoding, checksums, writing and syncing the part and its receipt; planning, merging and
 verifying, which the driver does, do not count.
 
-python bench/packing.py FOLDER [--photographs 60] [--png 60] [--rounds 5] [--quick] [--csv OUT.csv]
+python bench/packing.py FOLDER [--photographs 60] [--png 60] [--copies 1] [--recipes kernel ben crop] [--rounds 5]
+                               [--quick] [--csv OUT.csv]
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from unittest import mock
 
 import cv2
 import measuring
+from enlarged import links
 
 import prebake
 from prebake import recipe
 from prebake.bench import published
 from prebake.memory import keep_memory
 
+ROWS = {"kernel": "1", "ben": "3", "crop": "3"}
 KINDS = {".jpg", ".jpeg", ".png"}
 PACKAGES = ("opencv-python-headless", "kornia-rs", "h5py")
 
@@ -92,15 +95,6 @@ def chosen(folder: Path, count: int) -> list[Path]:
     return [every[index * len(every) // count] for index in range(count)] if count < len(every) else every
 
 
-def linked(photographs: Sequence[Path], folder: Path) -> Path:
-    """Link the photographs into a folder, and read them once."""
-    folder.mkdir()
-    for path in photographs:
-        (folder / path.name).symlink_to(path.resolve())
-        path.read_bytes()
-    return folder
-
-
 def as_png(photographs: Sequence[Path], folder: Path) -> Path:
     """Write PNG copies of the photographs into a folder."""
     folder.mkdir()
@@ -121,6 +115,8 @@ def measured(arms: Arms, recipes: Sequence[str], rows: dict[str, str], rounds: i
         lines += measuring.results(
             pair, row=rows[name], what=what, unit="photographs/s", against="published", packages=PACKAGES
         )
+    if "kernel" not in recipes:
+        return lines
     shares = measuring.interleaved({"inside the decoders": arms.share}, rounds=rounds, warmup=0)
     return lines + measuring.results(
         shares, row="4", what=f"share of packing {kind} with kernel, 1 thread", unit="%",
@@ -134,6 +130,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photographs", type=int, default=60, help="JPEGs as they are; 0: none")
     parser.add_argument("--png", type=int, default=60, help="PNG copies, made in a temporary folder; 0: none")
+    parser.add_argument("--copies", type=int, default=1, help="how many links to each JPEG are packed")
+    parser.add_argument("--recipes", nargs="+", choices=ROWS, default=list(ROWS), help="for JPEGs")
     options = parser.parse_args()
     if options.quick:
         options.photographs, options.png, options.rounds = 8, 8, 1
@@ -143,8 +141,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         if options.photographs:
-            arms = Arms(linked(chosen(options.folder, options.photographs), scratch / "photographs"), scratch)
-            lines += measured(arms, ("kernel", "ben", "crop"), {"kernel": "1", "ben": "3", "crop": "3"}, options.rounds)
+            photographs = chosen(options.folder, options.photographs)
+            for path in photographs:
+                path.read_bytes()
+            arms = Arms(links(photographs, options.copies, scratch / "photographs"), scratch)
+            lines += measured(arms, options.recipes, ROWS, options.rounds)
         if options.png:
             arms = Arms(as_png(chosen(options.folder, options.png), scratch / "png"), scratch)
             lines += measured(arms, ("kernel",), {"kernel": "2"}, options.rounds)

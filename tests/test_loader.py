@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -333,6 +334,13 @@ def test_a_state_of_other_rows_or_another_seed_is_refused(path):
 
 
 # ------------------------------------------------------------------ memory
+
+
+@pytest.mark.parametrize("augment", [None, AUGMENT])
+def test_batches_begin_where_a_page_does(path, augment):
+    starts = [images.data_ptr() % mmap.PAGESIZE for images, *_ in rows_of(path, augment=augment, pin_memory=False)]
+    assert starts
+    assert not any(starts)
 
 
 def test_batches_that_are_kept_are_never_overwritten(path):

@@ -213,13 +213,17 @@ class Augment:
             lines *= np.tile(scale, image.shape[1])
             lines += np.tile(offset, image.shape[1])
             return
-        # separating the channels first, by OpenCV, is several times faster than a transposed copy
-        planes = (
-            cv2.split(pixels) if flip is not None else cv2.split(pixels, [*out, _buffers(image.shape, self.fill).spare])
-        )
-        for plane, target, s, b in zip(planes, out, scale, offset, strict=False):
-            np.multiply(plane, s, out=target)
-            np.add(target, b, out=target)
+        # separating the channels first, by OpenCV, is several times faster than a transposed copy; few calls, because
+        # threads wait for each other at every one of them
+        buffers = _buffers(image.shape, self.fill)
+        if flip is None:
+            cv2.split(pixels, [*out, buffers.spare])
+            planes: npt.NDArray[Any] = out
+        else:
+            planes = buffers.planes
+            cv2.split(pixels, [*planes])
+        np.multiply(planes, scale[:, None, None], out=out)
+        np.add(out, offset[:, None, None], out=out)
 
     def apply_torch(self, images: torch.Tensor, matrices: npt.ArrayLike | torch.Tensor) -> torch.Tensor:
         """Warp a batch and normalise it, on the device where it is.
@@ -315,6 +319,7 @@ class _Buffers:
         self.source = self.framed[self.frame : -self.frame, self.frame : -self.frame]
         self.target = np.empty((height, width, wide), np.float32)
         self.spare = np.empty((height, width), np.float32)
+        self.planes = np.empty((channels, height, width), np.uint8)
 
 
 def _buffers(shape: tuple[int, ...], fill: tuple[int, ...]) -> _Buffers:

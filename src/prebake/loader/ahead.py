@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import mmap
 import os
 import resource
 import threading
@@ -96,7 +98,7 @@ class BatchMemory:
                 if view() is None:
                     del self._kept[number]
                     return self._lend(base)
-            return self._lend(np.empty(self._shape, self._dtype))
+            return self._lend(_at_a_page(self._shape, self._dtype))
 
     def _lend(self, base: npt.NDArray[Any]) -> tuple[torch.Tensor, npt.NDArray[Any]]:
         """Lend memory as a view; the storage of the tensor holds it, and it goes when the last tensor goes."""
@@ -144,6 +146,18 @@ class ReadAhead:
         yield
         if _fetched() > before:
             self._cold = True
+
+
+def _at_a_page(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return a new array that begins where a page does, as raw images in a pack do.
+
+    A processor tells reads from earlier writes by the last 12 bits of their addresses first: copying from the start of
+    a page to 16 bytes behind one, where large arrays of NumPy begin, takes a tenth longer.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    block = np.empty(size + mmap.PAGESIZE, np.uint8)
+    start = -block.ctypes.data % mmap.PAGESIZE
+    return block[start : start + size].view(dtype).reshape(shape)
 
 
 def _fetched() -> int:
