@@ -45,3 +45,31 @@ def opened(browser, file: Path, width: int = 360, scheme: str = "light"):
     page.goto(file.as_uri())
     yield page
     context.close()
+
+
+CONTRAST = """() => {
+  const numbers = text => text.match(/[\\d.]+/g).map(Number);
+  const over = (top, below) => {
+    const alpha = top.length > 3 ? top[3] : 1;
+    return [0, 1, 2].map(i => top[i] * alpha + below[i] * (1 - alpha));
+  };
+  const behind = one => {
+    const layers = [];
+    for (let at = one; at; at = at.parentElement) layers.push(numbers(getComputedStyle(at).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+  };
+  const light = rgb => {
+    const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  let worst = {ratio: 99};
+  for (const one of document.querySelectorAll('body *')) {
+    if (one.closest('svg') || one.matches('td.zero') || !one.checkVisibility()) continue;
+    if (![...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim())) continue;
+    const below = behind(one), ink = over(numbers(getComputedStyle(one).color), below);
+    const [high, low] = [light(ink), light(below)].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < worst.ratio) worst = {ratio, text: one.textContent.slice(0, 40), name: one.className};
+  }
+  return worst;
+}"""

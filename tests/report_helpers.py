@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pandas as pd
 from prebake.config import TrainConfig
 from prebake.metrics import grade
 from prebake.recipe import Recipe
-from prebake.runs import Run, RunWriter, Worst
+from prebake.runs import CrossValidation, Run, RunWriter, Worst, fold_folder
 
 THRESHOLDS = (0.5, 1.5, 2.5, 3.5)
 SHARES = (0.40, 0.11, 0.28, 0.13, 0.08)
@@ -122,3 +123,49 @@ def made_up_split(table: pd.DataFrame, *, groups: bool) -> pd.DataFrame:
     trained = [kept.assign(id_code=kept["id_code"] + f"-{turn}", part="train") for turn in range(9)]
     split = pd.concat([kept, *trained], ignore_index=True)
     return split.assign(group=[f"patient {row // 2}" if groups else "" for row in range(len(split))])
+
+
+def make_cv(
+    folder: Path,
+    *,
+    count: int = 150,
+    folds: int = 3,
+    repeats: int = 1,
+    table: pd.DataFrame | None = None,
+    missing: tuple[tuple[int, int], ...] = (),
+    packs: list[dict] | None = None,
+    made: bool = True,
+    config: TrainConfig | None = None,
+) -> CrossValidation:
+    """Write a cross-validation of made-up numbers; ``missing`` names (repeat, fold) that were not begun."""
+    table = predictions(count, np.random.default_rng(3), 0.6) if table is None else table
+    table = table.assign(group=[f"patient {row // 2}" if row < count // 2 else "" for row in range(len(table))])
+    recipe, parts = Recipe.named("kernel", 256), []
+    for repeat in range(1, repeats + 1):
+        fold = ((np.arange(len(table)) // 2 + repeat) % folds).tolist()
+        own = table.assign(raw=table["raw"] + 0.1 * (repeat - 1))
+        own = own.assign(diagnosis=grade(np.nan_to_num(own["raw"]), THRESHOLDS), fold=fold, repeat=repeat)
+        for number in range(folds):
+            if (repeat, number) not in missing:
+                rows = own[own["fold"] == number]
+                said = rows[["id_code", "pack", "label", "group", "raw", "diagnosis"]]
+                make_run(fold_folder(folder, number, repeat, repeats), table=said, epochs=5, pictures=5, recipe=recipe)
+        parts.append(own)
+    writer = RunWriter(folder)
+    writer.write_config(config or TrainConfig.preset("default", epochs=5, model="tf_efficientnet_lite0"))
+    writer.write_recipe(recipe)
+    told = [{"path": "/data/packs/aptos 2019.h5", "name": "aptos2019", "digest": "3f9c1d0a", "rows": 3662}]
+    info = {
+        "format": 1,
+        "state": "training" if missing else "complete",
+        "folds": list(range(folds)),
+        "repeats": repeats,
+        "made": made,
+        "packs": told if packs is None else packs,
+        "versions": {"prebake": "0.1.0", "torch": "2.14.1"},
+    }
+    (folder / "cv.json").write_text(json.dumps(info))
+    if not missing:
+        columns = ["id_code", "pack", "label", "group", *["repeat"][: repeats - 1], "fold", "raw", "diagnosis"]
+        pd.concat(parts)[columns].to_csv(folder / "oof.csv", index=False)
+    return CrossValidation(folder)

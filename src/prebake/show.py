@@ -27,6 +27,7 @@ __all__ = [
     "find_photographs",
     "fit",
     "grid",
+    "match_photographs",
     "read_photograph",
     "save_grid",
     "save_picture",
@@ -197,13 +198,18 @@ def choose_rows(labels: npt.NDArray[np.float32], count: int) -> list[int]:
     return rows
 
 
-def find_photographs(pack: Pack, rows: Sequence[int], sources: Sequence[Pathish] | Pathish) -> list[Sample]:
+def match_photographs(pack: Pack, rows: Sequence[int], sources: Sequence[Pathish] | Pathish) -> list[Sample | None]:
     """Find the sample of every row: by its path in the source, or by its id where the source was renamed."""
-    listed = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    samples = survey(listed).samples
+    samples = survey(sources).samples
     by_path = {sample.path: sample for sample in samples}
     by_id = {sample.id: sample for sample in samples}
-    found = [by_path.get(pack.paths[row]) or by_id.get(pack.ids[row]) for row in rows]
+    return [by_path.get(pack.paths[row]) or by_id.get(pack.ids[row]) for row in rows]
+
+
+def find_photographs(pack: Pack, rows: Sequence[int], sources: Sequence[Pathish] | Pathish) -> list[Sample]:
+    """Do what :func:`match_photographs` does, and refuse sources that lack a photograph."""
+    listed = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    found = match_photographs(pack, rows, listed)
     missing = [pack.ids[row] for row, sample in zip(rows, found, strict=True) if sample is None]
     if missing:
         raise SourceError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from browser_helpers import chromium, opened
+from browser_helpers import CONTRAST, chromium, opened
 from prebake.report import write_report
 from report_helpers import make_run
 
@@ -77,31 +77,3 @@ def test_text_stands_out_from_what_lies_behind_it(browser, page_file, scheme):
     with opened(browser, page_file, 1200, scheme) as page:
         worst = page.evaluate(CONTRAST)
         assert worst["ratio"] >= 4.5, worst
-
-
-CONTRAST = """() => {
-  const numbers = text => text.match(/[\\d.]+/g).map(Number);
-  const over = (top, below) => {
-    const alpha = top.length > 3 ? top[3] : 1;
-    return [0, 1, 2].map(i => top[i] * alpha + below[i] * (1 - alpha));
-  };
-  const behind = one => {
-    const layers = [];
-    for (let at = one; at; at = at.parentElement) layers.push(numbers(getComputedStyle(at).backgroundColor));
-    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
-  };
-  const light = rgb => {
-    const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  let worst = {ratio: 99};
-  for (const one of document.querySelectorAll('body *')) {
-    if (one.closest('svg') || one.matches('td.zero') || !one.checkVisibility()) continue;
-    if (![...one.childNodes].some(node => node.nodeType === 3 && node.textContent.trim())) continue;
-    const below = behind(one), ink = over(numbers(getComputedStyle(one).color), below);
-    const [high, low] = [light(ink), light(below)].sort((a, b) => b - a);
-    const ratio = (high + 0.05) / (low + 0.05);
-    if (ratio < worst.ratio) worst = {ratio, text: one.textContent.slice(0, 40), name: one.className};
-  }
-  return worst;
-}"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import itertools
 import re
 import subprocess
@@ -12,53 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from page_helpers import HOSTILE, Page, table_of
 from prebake.config import TrainConfig
 from prebake.errors import RunError
-from prebake.metrics import grade, kappa_interval, quadratic_weighted_kappa
+from prebake.metrics import kappa_interval, quadratic_weighted_kappa
 from prebake.report import write_report
 from prebake.runs import RunWriter
-from report_helpers import THRESHOLDS, make_run
-
-HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u202e=cmd'
-
-
-class Page(html.parser.HTMLParser):
-    """Tags with their attributes, and the text outside the style sheet."""
-
-    VOID = frozenset({"meta", "link", "img", "br", "circle", "path", "rect"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag, f"</{tag}> closes something else"
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def table_of(labels, raw):
-    ids = [f"id{number}" for number in range(len(labels))]
-    table = pd.DataFrame({"id_code": ids, "pack": "p", "label": labels, "raw": raw})
-    return table.assign(diagnosis=grade(np.nan_to_num(raw), THRESHOLDS))
+from report_helpers import make_run
 
 
 def page_of(run) -> Page:

@@ -19,6 +19,7 @@ VERBS: tuple[tuple[Callable[..., None], str], ...] = (
     (packs.pack, "pack SOURCE... -o OUT.h5 [OPTIONS]"),
     (packs.info, "info PACK [--json]"),
     (packs.verify, "verify PACK"),
+    (packs.repair, "repair PACK SOURCE... [OPTIONS]"),
     (packs.show, "show PACK [IDS...] -o GRID.png [--before SOURCE...]"),
     (packs.audit, "audit PACK... [-o PAGE.html] [OPTIONS]"),
     (packs.split, "split PACK... -o FOLDS.csv [OPTIONS]"),
@@ -29,7 +30,7 @@ VERBS: tuple[tuple[Callable[..., None], str], ...] = (
     (comparing.ablate, "ablate SOURCE... -o FOLDER --recipes kernel,crop [OPTIONS]"),
     (results.predict, "predict RUN... INPUT -o PREDICTIONS.csv [OPTIONS]"),
     (results.explain, "explain RUN... INPUT [OPTIONS]"),
-    (results.report, "report RUN [-o PAGE.html]"),
+    (results.report, "report RUN [-o PAGE.html] [OPTIONS]"),
     (measuring.bench, "bench SOURCE [OPTIONS]"),
     (measuring.demo, "demo [-o FOLDER]"),
 )

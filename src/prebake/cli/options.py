@@ -8,12 +8,24 @@ from cyclopts import Parameter
 
 from prebake.errors import OptionError
 
-__all__ = ["Json", "Layout", "MaybeOutput", "OnError", "Output", "Paths", "RunsAndInput", "Workers", "runs_and_input"]
+__all__ = [
+    "Json",
+    "Layout",
+    "MaybeOutput",
+    "OnError",
+    "Open",
+    "Output",
+    "Paths",
+    "RunsAndInput",
+    "Workers",
+    "runs_and_input",
+]
 
 Json = Annotated[bool, Parameter(name="--json")]
 Layout = Literal["auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "ddr", "odir"]
 MaybeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 OnError = Literal["fail", "skip"]
+Open = Annotated[bool, Parameter(name="--open")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 Paths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 RunsAndInput = Annotated[Path, Parameter(name="RUN... INPUT")]

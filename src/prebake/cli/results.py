@@ -8,7 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from prebake import terminal
-from prebake.cli.options import MaybeOutput, OnError, Output, Paths, RunsAndInput, runs_and_input
+from prebake.cli.browser import show_in_browser
+from prebake.cli.options import MaybeOutput, OnError, Open, Output, Paths, RunsAndInput, runs_and_input
 
 __all__ = ["explain", "predict", "report"]
 
@@ -104,16 +105,39 @@ def explain(
         terminal.say(sanity_check(runs, explanations, device=device).sentence)
 
 
-def report(run: Path, /, *, output: MaybeOutput = None) -> None:
-    """Write one self-contained HTML page about a run: curves, confusion matrix, kappa, worst errors, settings.
+def report(
+    run: Path,
+    /,
+    *,
+    output: MaybeOutput = None,
+    source: Paths = None,
+    device: str = "auto",
+    open_: Open = False,
+) -> None:
+    """Write one self-contained HTML page about a run or a cross-validation.
+
+    Of a run: curves, confusion matrix, kappa, worst errors, settings. Of a cross-validation, complete or not, the
+    same out of fold and with intervals; ROC, probabilities, referral, the worst photographs with Grad-CAM of the model
+    that had not seen them, and an audit of the packs.
 
     Parameters
     ----------
     run
-        The run folder.
+        The run folder, or that of a cross-validation.
     output
         The page to write; RUN/report.html without it.
+    source
+        Of a cross-validation: the folders or archives that its packs were made of, to show the photographs. Without it
+        they are looked for beside the packs.
+    device
+        Of a cross-validation: where Grad-CAM is computed. cpu, cuda, cuda:1, ...; auto takes the GPU where there is
+        one.
+    open_
+        Also open the page in the browser.
     """
     from prebake.report import write_report
 
-    terminal.say(f"wrote {write_report(run, output)}")
+    page = write_report(run, output, sources=source, device=device)
+    terminal.say(f"wrote {page}")
+    if open_:
+        show_in_browser(page)

@@ -32,7 +32,7 @@ from prebake.store import Pack, is_pack, open_pack
 if TYPE_CHECKING:
     from prebake.recipe import Recipe
 
-__all__ = ["Runs", "as_runs", "explain", "explain_worst"]
+__all__ = ["Runs", "as_runs", "explain", "explain_subjects", "explain_worst"]
 
 Pathish = str | os.PathLike[str]
 Runs = Pathish | Run | CrossValidation | Sequence[Pathish | Run | CrossValidation]
@@ -107,7 +107,7 @@ def explain(
             )
         else:
             subjects = photograph_subjects(source, recipe, ids, count, pool)
-    return _explained(opened, subjects, device)
+    return explain_subjects(opened, subjects, device)
 
 
 def explain_worst(run: Pathish | Run, count: int | None = None, *, device: str = "auto") -> Explanations:
@@ -131,7 +131,7 @@ def explain_worst(run: Pathish | Run, count: int | None = None, *, device: str =
     unknown = np.full((2, 3), np.nan)
     rows = zip(worst.ids, worst.labels.tolist(), worst.images, strict=True)
     subjects = [Subject(name, label, image, unknown) for name, label, image in rows]
-    return _explained([opened], subjects[:count], device)
+    return explain_subjects([opened], subjects[:count], device)
 
 
 def as_runs(runs: Runs) -> list[Run]:
@@ -142,7 +142,23 @@ def as_runs(runs: Runs) -> list[Run]:
     return expand([open_run(one) for one in named])
 
 
-def _explained(runs: Sequence[Run], subjects: Sequence[Subject], device: str) -> Explanations:
+def explain_subjects(runs: Sequence[Run], subjects: Sequence[Subject], device: str = "auto") -> Explanations:
+    """Explain images that are at hand already.
+
+    Parameters
+    ----------
+    runs
+        Runs whose maps are averaged; they must share recipe and thresholds.
+    subjects
+        Images as the recipe of the runs bakes them, which is not checked beyond their size.
+    device
+        As in :func:`explain`.
+
+    Raises
+    ------
+    RunError, RecipeMismatch
+        As of :func:`explain`.
+    """
     recipe, thresholds = _shared(runs)
     for subject in subjects:
         require_size(runs[0], subject.image.shape, "the images")

@@ -27,7 +27,7 @@ from prebake.metrics.ranking import (
     operating_point,
     roc,
 )
-from prebake.metrics.referral import ReferralCurve, referral_curve
+from prebake.metrics.referral import ReferralCurve, doubt, referral_curve
 from prebake.metrics.reliability import Reliability, brier, calibration_error, reliability
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "compare",
     "confusion",
     "cross_fitted_probabilities",
+    "doubt",
     "fit_calibration",
     "fit_thresholds",
     "for_json",

@@ -20,7 +20,7 @@ from prebake.metrics.parts import grade_part
 if TYPE_CHECKING:
     from prebake.metrics.judged import Judged
 
-__all__ = ["SHARES", "ReferralCurve", "referral_curve"]
+__all__ = ["SHARES", "ReferralCurve", "doubt", "referral_curve"]
 
 SHARES = tuple(round(0.05 * step, 2) for step in range(11))
 """Shares of photographs referred: 0, 0.05 ... 0.5."""
@@ -56,6 +56,29 @@ class ReferralCurve:
     random_low: Floats = field(default_factory=nothing)
     random_high: Floats = field(default_factory=nothing)
     reason: str = ""
+
+
+def doubt(raw: npt.ArrayLike, thresholds: Sequence[float] = DEFAULT_THRESHOLDS) -> Floats:
+    """Return how uncertain the grades of raw values are: the distance to the nearest threshold, with the sign turned.
+
+    Parameters
+    ----------
+    raw
+        (N,) raw values.
+    thresholds
+        From raw values to grades.
+
+    Returns
+    -------
+    (N,) 0 at a threshold, the lower the farther from it: an uncertainty as :func:`referral_curve` takes it.
+
+    Examples
+    --------
+    >>> doubt([0.0, 1.25, 3.5]).tolist()
+    [-0.5, -0.25, -0.0]
+    """
+    distance = np.abs(np.asarray(raw, dtype=np.float64)[:, None] - np.asarray(thresholds, dtype=np.float64))
+    return np.asarray(-distance.min(axis=1), dtype=np.float64)
 
 
 def referral_curve(

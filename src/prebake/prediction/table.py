@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from prebake.files import write_text
-from prebake.metrics import DEFAULT_THRESHOLDS, Judged, ReferralCurve, grade, referral_curve
+from prebake.metrics import DEFAULT_THRESHOLDS, Judged, ReferralCurve, doubt, grade, referral_curve
 from prebake.metrics.referral import SHARES
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ class Predictions:
         """
         if self.spread is not None:
             return "spread", self.spread
-        nearest = np.abs(self.raw[:, None] - np.array(self.thresholds, dtype=np.float32)).min(axis=1)
-        return "distance to the nearest threshold", -nearest
+        return "distance to the nearest threshold", doubt(self.raw, self.thresholds).astype(np.float32)
 
     def referral(self, shares: Sequence[float] = SHARES) -> ReferralCurve:
         """Return kappa of what is left when the least certain photographs go to a human; of those with a label.

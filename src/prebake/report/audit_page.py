@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
 from prebake.auditing.words import count_of, kinds_of, label_text
 from prebake.files import write_text
 from prebake.report.page import render, require_jinja2
+from prebake.report.pictures import bar, data_uri
 from prebake.report.words import number
 from prebake.show import fit
 from prebake.version import __version__
@@ -27,7 +24,6 @@ __all__ = ["audit_content", "write_audit"]
 
 PICTURES = 60  # clusters of copies that are drawn; the others are listed
 CELL = 320
-MARK = 1.4  # width of a value on its scale of 100
 JPEG_QUALITY = 85
 STAGES = {"before": "Of the photographs, before the recipe", "after": "Of the baked images, after the recipe"}
 
@@ -104,16 +100,11 @@ def _cluster(copies: Copies, rows: PackRows) -> dict[str, Any]:
                 "id": copy.id,
                 "label": label_text(copy.label),
                 "where": ", ".join(filter(None, (copy.pack, copy.split, copy.group and f"patient {copy.group}"))),
-                "image": _data_uri(fit(pack[index], CELL)),
+                "image": data_uri(fit(pack[index], CELL), JPEG_QUALITY),
                 "alt": words,
             }
         )
     return {"kinds": kinds_of(copies), "conflict": copies.conflict, "members": members}
-
-
-def _data_uri(image: Any) -> str:
-    _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
 def _listed(copies: Copies) -> dict[str, str]:
@@ -147,7 +138,7 @@ def _stages(clues: Sequence[Clue], *, ends: tuple[float, float], chance: float, 
                 "value": number(clue.value),
                 "interval": clue.reason or f"{number(clue.low)} to {number(clue.high)}",
                 "above": clue.above(chance),
-                "bar": None if clue.reason else _bar(clue, ends, chance),
+                "bar": None if clue.reason else bar(clue.value, clue.low, clue.high, ends=ends, chance=chance),
                 "alt": f"{name} {number(clue.value)}",
             }
             for clue in clues
@@ -155,21 +146,6 @@ def _stages(clues: Sequence[Clue], *, ends: tuple[float, float], chance: float, 
         ]
         stages.append({"title": title, "lines": lines})
     return stages
-
-
-def _bar(clue: Clue, ends: tuple[float, float], chance: float) -> dict[str, str]:
-    """Return places on a scale of 100 for the drawing: the interval, the value, and what chance reaches."""
-
-    def place(value: float) -> float:
-        return 100 * min(max((value - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
-
-    low, high = (place(clue.value if math.isnan(end) else end) for end in (clue.low, clue.high))
-    return {
-        "low": f"{min(low, 99.5):.1f}",
-        "width": f"{max(high - low, 0.5):.1f}",
-        "value": f"{min(place(clue.value), 100 - MARK):.1f}",
-        "chance": f"{place(chance):.1f}",
-    }
 
 
 def _labels(audit: Audit) -> dict[str, Any]:

@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from prebake.config import TrainConfig
-from prebake.report import commands, figures
+from prebake.report import figures
+from prebake.report.drawing import nice_ticks
 from prebake.report.result import counts_by_label
 from prebake.report.words import NOTHING, best_epoch, duration, if_there, short
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from prebake.runs import Run
+    from prebake.runs import CrossValidation, Run
 
-__all__ = ["data", "settings", "training"]
+__all__ = ["data", "packs", "recipe_of", "settings", "training"]
 
 RECIPES = {
     "kernel": "the published 2019 preprocessing: dark borders cut off, local average subtracted",
@@ -51,7 +52,7 @@ def training(run: Run, history: pd.DataFrame | None) -> dict[str, Any]:
     ]
     kappa = columns.get("val_kappa")
     if kappa is not None and np.isfinite(kappa).any():
-        ticks = figures.nice_ticks(min(0.0, float(np.nanmin(kappa))), 1.0)
+        ticks = nice_ticks(min(0.0, float(np.nanmin(kappa))), 1.0)
         line = figures.Line("validation", "val", kappa)
         chart = figures.curves(epochs, [line], title=f"Kappa over {len(epochs)} epochs", best=best, ticks=ticks)
         note = "Higher is better; 1 is perfect." + _gaps(kappa)
@@ -96,16 +97,22 @@ def data(run: Run) -> dict[str, Any]:
     return {
         "summary": summary,
         "labels": labels,
-        "packs": [
-            {"name": p.get("name", ""), "rows": f"{p.get('rows', 0):,}", "digest": str(p.get("digest", ""))[:12]}
-            for p in run.info["packs"]
-        ],
-        "recipe": _recipe(run),
+        "packs": packs(run),
+        "recipe": recipe_of(run),
     }
 
 
-def _recipe(run: Run) -> dict[str, Any] | None:
-    recipe = run.recipe
+def packs(folder: Run | CrossValidation) -> list[dict[str, str]]:
+    """Return name, rows and digest of each pack."""
+    return [
+        {"name": p.get("name", ""), "rows": f"{p.get('rows', 0):,}", "digest": str(p.get("digest", ""))[:12]}
+        for p in folder.info["packs"]
+    ]
+
+
+def recipe_of(folder: Run | CrossValidation) -> dict[str, Any] | None:
+    """Return the steps of the recipe in words, and all of it as JSON; ``None`` where it is not known."""
+    recipe = folder.recipe
     if recipe is None:
         return None
     plain = recipe.to_dict()
@@ -122,9 +129,9 @@ def _recipe(run: Run) -> dict[str, Any] | None:
     }
 
 
-def settings(run: Run) -> dict[str, Any]:
-    """Return the commands, the configuration and the versions."""
-    config = run.config
+def settings(folder: Run | CrossValidation, given: Sequence[tuple[str, list[str]]]) -> dict[str, Any]:
+    """Return commands (``given``, each with its title), the configuration and the versions."""
+    config = folder.config
     changes = config.changes()
     helps = {field.name: field.metadata.get("help", "") for field in dataclasses.fields(TrainConfig)}
     rows = [{"name": name, "value": _value(value), "help": helps[name]} for name, value in config.to_dict().items()]
@@ -132,16 +139,12 @@ def settings(run: Run) -> dict[str, Any]:
     return {
         "summary": f"Preset {config.base}"
         + (f", with {count} change{'s' * (count != 1)}." if count else ", unchanged."),
-        "commands": [
-            {"title": "Train the same again, into another folder", "words": commands.again(run)},
-            {"title": "Grade other photographs", "words": commands.predict(run)},
-            {"title": "Write this report again", "words": commands.report(run)},
-        ],
+        "commands": [{"title": title, "words": words} for title, words in given],
         "changes": [row for row in rows if row["name"] in changes],
         "all": rows,
         "versions": [
-            *((name, str(run.info[name])) for name in ("created", "finished", "device") if name in run.info),
-            *((name, str(value)) for name, value in run.info["versions"].items()),
+            *((name, str(folder.info[name])) for name in ("created", "finished", "device") if name in folder.info),
+            *((name, str(value)) for name, value in folder.info["versions"].items()),
         ],
     }
 

@@ -1,14 +1,16 @@
-"""The commands that make a run again and use it: lists of words, quoted as a shell takes them."""
+"""The commands that make a run or a cross-validation again and use it: lists of words, quoted as a shell takes them."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from prebake.runs import Run
+from prebake.runs import FOLDS, RECIPE
 
-__all__ = ["again", "predict", "report"]
+if TYPE_CHECKING:
+    from prebake.runs import CrossValidation, Run
+
+__all__ = ["again", "audit", "cross_validate", "pack", "predict", "report", "thresholds"]
 
 
 def again(run: Run) -> list[str]:
@@ -18,11 +20,40 @@ def again(run: Run) -> list[str]:
     return [shlex.quote(word) for word in words]
 
 
-def predict(run: Run) -> list[str]:
+def cross_validate(cv: CrossValidation) -> list[str]:
+    """Return the command that cross-validates the same once more, from nothing, into a folder beside it.
+
+    Folds that were not made by the command itself are those that the folder keeps.
+    """
+    folds = str(len(cv.folds)) if cv.info.get("made") else str(cv.path / FOLDS)
+    words = ["prebake", "cv", *(str(pack["path"]) for pack in cv.info["packs"])]
+    words += ["-o", f"{cv.path}-again", "--folds", folds]
+    words += ["--repeats", str(cv.repeats)] if cv.repeats > 1 else []
+    return [shlex.quote(word) for word in [*words, *cv.config.options()]]
+
+
+def pack(cv: CrossValidation) -> list[str]:
+    """Return the command that bakes the photographs again, by the very recipe that the folder keeps."""
+    words = ["prebake", "pack", "PHOTOGRAPHS", "-o"]
+    first = str(cv.info["packs"][0]["path"]) if len(cv.info["packs"]) == 1 else "PACK.h5"
+    return [*words, *(shlex.quote(word) for word in (first, "--recipe", str(cv.path / RECIPE)))]
+
+
+def thresholds(cv: CrossValidation) -> list[str]:
+    """Return the command that fits thresholds."""
+    return ["prebake", "thresholds", shlex.quote(str(cv.path))]
+
+
+def audit(cv: CrossValidation) -> list[str]:
+    """Return the command that audits the packs, with a page of its own."""
+    return ["prebake", "audit", *(shlex.quote(str(pack["path"])) for pack in cv.info["packs"]), "-o", "audit.html"]
+
+
+def predict(run: Run | CrossValidation) -> list[str]:
     """Return the command that grades other photographs with the run."""
     return ["prebake", "predict", shlex.quote(str(run.path)), "PHOTOGRAPHS", "-o", "predictions.csv"]
 
 
-def report(run: Run) -> list[str]:
+def report(run: Run | CrossValidation) -> list[str]:
     """Return the command that writes the report."""
     return ["prebake", "report", shlex.quote(str(run.path))]

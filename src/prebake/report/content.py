@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prebake.report import background, findings
+from prebake.report import background, commands, findings
 from prebake.report.result import Result
 from prebake.report.words import duration, if_there, number
 from prebake.version import __version__
@@ -38,7 +38,14 @@ def content(run: Run) -> dict[str, Any]:
         "photos": findings.photos(run) if result else [],
         "training": background.training(run, history),
         "data": background.data(run),
-        "settings": background.settings(run),
+        "settings": background.settings(
+            run,
+            [
+                ("Train the same again, into another folder", commands.again(run)),
+                ("Grade other photographs", commands.predict(run)),
+                ("Write this report again", commands.report(run)),
+            ],
+        ),
     }
 
 

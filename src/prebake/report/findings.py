@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import cv2
-
-from prebake.errors import RunError
 from prebake.metrics import grade
 from prebake.report import figures
+from prebake.report.pictures import data_uri
 from prebake.report.words import NOTHING, best_epoch, if_there, number, percent
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from markupsafe import Markup
 
     from prebake.report.result import Matrix, Result
     from prebake.runs import Run
 
-__all__ = ["confusion_table", "dots", "dots_note", "grades_summary", "headline_numbers", "photos"]
+__all__ = [
+    "confusion_table",
+    "dots",
+    "dots_note",
+    "grades_summary",
+    "headline_numbers",
+    "kappa_facts",
+    "photos",
+    "tile",
+]
 
 JPEG_QUALITY = 88
 DR_SCALE = (
@@ -34,21 +39,43 @@ ONLY = "The interval covers only the choice of validation photographs."
 def headline_numbers(run: Run, result: Result) -> dict[str, Any]:
     """Return kappa with its interval, the tiles beside it, what it means and how far to trust it."""
     numbers = result.numbers
-    kappa, low, high = (numbers[name] for name in ("kappa", "low", "high"))
+    hits = int((result.misses == 0).sum())
+    near = int((result.misses <= 1).sum())
+    count = int(numbers["n"])
+    return {
+        "n": f"{count:,}",
+        **kappa_facts(numbers["kappa"], numbers["low"], numbers["high"], result.reasons.get("kappa", "")),
+        "tiles": [
+            tile("Graded as labelled", percent(hits / count), f"{hits:,} of {count:,} (accuracy)"),
+            tile("At most one grade off", percent(near / count), f"{near:,} of {count:,}"),
+            tile("Mean absolute error", number(numbers["mae"]), "grades, of the raw value"),
+            tile("Best epoch", best_epoch(run) or NOTHING, f"of {run.config.epochs}"),
+        ],
+        "notes": _trust(run, result),
+    }
+
+
+def kappa_facts(kappa: float, low: float, high: float, reason: str, marks: Sequence[float] = ()) -> dict[str, Any]:
+    """Return kappa with its interval in words and on a scale, and what kappa means.
+
+    Parameters
+    ----------
+    kappa, low, high
+        NaN where undefined; ``reason`` then says why.
+    marks
+        Kappas of parts, drawn beside it as dots.
+    """
     if not math.isfinite(kappa):
-        interval = f"Undefined: {result.reasons['kappa']}."
+        interval = f"Undefined: {reason}."
     elif math.isfinite(low):
         interval = f"95\N{NO-BREAK SPACE}% interval {number(low)} to {number(high)}"
     else:
         interval = "Too few photographs for an interval."
     scale = ""
     if math.isfinite(kappa):
-        scale = figures.interval_scale(kappa, low, high, title=f"Kappa {number(kappa)}. {interval}")
-    hits = int((result.misses == 0).sum())
-    near = int((result.misses <= 1).sum())
-    count = int(numbers["n"])
+        title = f"Kappa {number(kappa)}. {interval}"
+        scale = figures.interval_scale(kappa, low, high, title=title, marks=marks)
     return {
-        "n": f"{count:,}",
         "kappa": number(kappa),
         "interval": interval,
         "scale": scale,
@@ -56,17 +83,11 @@ def headline_numbers(run: Run, result: Result) -> dict[str, Any]:
             "Kappa says how far the grades agree with the labels beyond what chance would give: 1 is perfect, 0 is "
             "chance, and a miss by two grades weighs four times a miss by one."
         ),
-        "tiles": [
-            _tile("Graded as labelled", percent(hits / count), f"{hits:,} of {count:,} (accuracy)"),
-            _tile("At most one grade off", percent(near / count), f"{near:,} of {count:,}"),
-            _tile("Mean absolute error", number(numbers["mae"]), "grades, of the raw value"),
-            _tile("Best epoch", best_epoch(run) or NOTHING, f"of {run.config.epochs}"),
-        ],
-        "notes": _trust(run, result),
     }
 
 
-def _tile(name: str, value: object, note: str) -> dict[str, str]:
+def tile(name: str, value: object, note: str) -> dict[str, str]:
+    """Return one of the large numbers beside kappa."""
     return {"name": name, "value": str(value), "note": note}
 
 
@@ -114,7 +135,7 @@ def confusion_table(matrix: Matrix, result: Result) -> dict[str, Any]:
     notes = []
     if matrix.absent:
         absent = ", ".join(map(str, matrix.absent))
-        notes.append(f"No validation photograph has label {absent}: nothing is known here about grading those.")
+        notes.append(f"No {result.what} has label {absent}: nothing is known here about grading those.")
     if len(matrix.counts) == 5 and len(result.thresholds) == 4:
         notes.append(DR_SCALE)
     return {"names": [str(label) for label in range(len(matrix.counts))], "rows": rows, "notes": notes}
@@ -135,7 +156,7 @@ def _cell(count: int, share: float, *, hit: bool) -> dict[str, str]:
 
 def dots(result: Result) -> Markup:
     """Draw raw values against labels."""
-    title = f"Every validation photograph: raw value against label. {grades_summary(result)}"
+    title = f"Every {result.what}: raw value against label. {grades_summary(result)}"
     return figures.strip(result.labels, result.raw, result.thresholds, title=title)
 
 
@@ -159,7 +180,7 @@ def photos(run: Run) -> list[dict[str, str]]:
         photos.append(
             {
                 "id": identity,
-                "image": _data_uri(image),
+                "image": data_uri(image, JPEG_QUALITY),
                 "side": str(image.shape[1]),
                 "label": f"{label:g}",
                 "grade": str(predicted),
@@ -169,10 +190,3 @@ def photos(run: Run) -> list[dict[str, str]]:
             }
         )
     return photos
-
-
-def _data_uri(image: npt.NDArray[np.uint8]) -> str:
-    done, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise RunError("a picture of the run could not be encoded", got=f"shape {image.shape}")
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode("ascii")

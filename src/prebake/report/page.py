@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prebake.errors import MissingExtra
+from prebake.errors import MissingExtra, OptionError
 from prebake.files import write_text
-from prebake.runs import REPORT, Run
+from prebake.runs import REPORT, CrossValidation, Run, open_run
 
 if TYPE_CHECKING:
     import os
@@ -18,18 +18,31 @@ if TYPE_CHECKING:
 __all__ = ["render", "require_jinja2", "write_report"]
 
 
-def write_report(run: str | os.PathLike[str] | Run, output: str | os.PathLike[str] | None = None) -> Path:
-    """Write one self-contained HTML page about a run.
+def write_report(
+    run: str | os.PathLike[str] | Run | CrossValidation,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    sources: Sequence[str | os.PathLike[str]] | None = None,
+    device: str = "auto",
+) -> Path:
+    """Write one self-contained HTML page about a run or a cross-validation.
 
     The page reads well on a phone, on paper, in light and dark; it loads nothing, runs no script, and is written whole
-    or not at all. What the run folder lacks (a training that has not ended) is said on the page.
+    or not at all. What the folder lacks (a training that has not ended, a fold) is said on the page. Of a
+    cross-validation it also shows the photographs with the largest errors and where the models look (Grad-CAM, which
+    needs torch), and audits the packs, where they still are.
 
     Parameters
     ----------
     run
-        The run folder.
+        The run folder, or that of a cross-validation.
     output
-        The page to write; ``report.html`` in the run folder without it.
+        The page to write; ``report.html`` in the folder without it.
+    sources
+        Of a cross-validation: the folders or archives that its packs were made of. Without it photographs are looked
+        for beside the packs, under the name of their source.
+    device
+        Of a cross-validation: where Grad-CAM is computed, as in :func:`prebake.explain`.
 
     Returns
     -------
@@ -38,7 +51,9 @@ def write_report(run: str | os.PathLike[str] | Run, output: str | os.PathLike[st
     Raises
     ------
     RunError
-        When the folder is no run, or a file in it is damaged.
+        When the folder is neither, a file in it is damaged, or no fold has begun.
+    OptionError
+        When ``sources`` are given for a run: its report shows no photographs.
     MissingExtra
         When jinja2 or scikit-learn is not installed.
 
@@ -48,12 +63,25 @@ def write_report(run: str | os.PathLike[str] | Run, output: str | os.PathLike[st
     >>> write_report("run")                   # doctest: +SKIP
     PosixPath('run/report.html')
     """
-    opened = run if isinstance(run, Run) else Run(run)
+    opened = open_run(run)
     target = Path(output) if output is not None else opened.path / REPORT
     jinja2 = require_jinja2()
-    from prebake.report.content import content  # noqa: PLC0415 - its charts need markupsafe, which comes with jinja2
+    # its charts need markupsafe, which comes with jinja2
+    if isinstance(opened, CrossValidation):
+        from prebake.report.crossval.content import content as of_folds  # noqa: PLC0415
 
-    write_text(target, render(jinja2, "page.html", content(opened)))
+        page = render(jinja2, "crossval.html", of_folds(opened, sources, device))
+    elif sources:
+        raise OptionError(
+            f"the report of {opened.path}, a single run, shows no photographs",
+            expected="a cross-validation",
+            do="leave --source out; prebake explain draws photographs for a run",
+        )
+    else:
+        from prebake.report.content import content  # noqa: PLC0415
+
+        page = render(jinja2, "page.html", content(opened))
+    write_text(target, page)
     return target
 
 

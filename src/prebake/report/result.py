@@ -45,12 +45,19 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Result:
-    """The validation photographs of a run: (N,) labels, raw values and groups, and the thresholds they are cut at."""
+    """Photographs that were judged: (N,) labels, raw values and groups, and the thresholds they are cut at.
+
+    Parameters
+    ----------
+    what
+        What one of them is called.
+    """
 
     labels: Floats
     raw: Floats
     groups: tuple[str, ...]
     thresholds: tuple[float, ...]
+    what: str = "validation photograph"
 
     @classmethod
     def of(cls, run: Run) -> Result:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from prebake.metrics import Number
     from prebake.runs import Run
 
-__all__ = ["best_epoch", "duration", "if_there", "number", "percent", "short"]
+__all__ = ["best_epoch", "duration", "if_there", "interval_of", "number", "percent", "short", "with_interval"]
 
 T = TypeVar("T")
 NOTHING = "\N{EN DASH}"
@@ -46,6 +47,28 @@ def percent(share: float) -> str:
     if 0.995 <= share < 1:
         return ">99\N{NO-BREAK SPACE}%"
     return f"{share * 100:.0f}\N{NO-BREAK SPACE}%"
+
+
+def with_interval(found: Number, form: Callable[[float], str] = number) -> str:
+    """Return a number with its interval: ``0.81 (0.75 to 0.86)``; why there is none where it is undefined.
+
+    Parameters
+    ----------
+    found
+        As :func:`prebake.metrics.judge` gives it.
+    form
+        How its value and ends are written.
+    """
+    if found["value"] is None:
+        return f"undefined: {found['reason']}"
+    return f"{form(found['value'])} ({interval_of(found, form)})"
+
+
+def interval_of(found: Number, form: Callable[[float], str] = number) -> str:
+    """Return the interval of a number: ``0.75 to 0.86``; the reason where there is none."""
+    if found["low"] is None or found["high"] is None:
+        return found["reason"]
+    return f"{form(found['low'])} to {form(found['high'])}"
 
 
 def short(value: float) -> str:

@@ -9,6 +9,7 @@
 ``repeat-1/``, ...     of several repeats: each with its own ``folds.csv`` and ``fold-0/``, ...
 ``oof.csv``            id_code, pack, label, group, repeat (of several), fold, raw, diagnosis; when complete
 ``thresholds.json``    written by ``prebake thresholds``
+``report.html``        written by :func:`prebake.report.write_report`
 =====================  ==========================================================================================
 """
 
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import pandas as pd
 
 from prebake.errors import RunError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["CV", "FOLDS", "OOF", "CrossValidation", "FoldScore", "Summary", "fold_folder", "repeat_folder"]
 
 CV, FOLDS, OOF = "cv.json", "folds.csv", "oof.csv"
+_OOF_COLUMNS = ("id_code", "pack", "label", "group", "fold", "raw", "diagnosis")
 
 
 def repeat_folder(path: Path, repeat: int, repeats: int) -> Path:
@@ -70,9 +73,9 @@ class Summary:
     photographs, groups
         How many there are; groups are drawn whole.
     repeats
-        Kappa of each repeat.
+        Kappa of each repeat; NaN where nothing of it is there.
     folds
-        What every fold reached on its own.
+        What every fold reached on its own; of those that are there.
     """
 
     kappa: float
@@ -167,9 +170,25 @@ class CrossValidation(ResultFolder):
         """Return a row for each photograph (and repeat): id_code, pack, label, group, fold, raw, diagnosis."""
         if not self.complete:
             _ = self.members
-        return self._table(OOF, ("id_code", "pack", "label", "group", "fold", "raw", "diagnosis"))
+        return self._table(OOF, _OOF_COLUMNS)
 
-    def judged(self, repeat: int | None = None) -> Judged:
+    def oof_so_far(self) -> pd.DataFrame:
+        """Return what :meth:`oof` has of the folds that are complete, fold after fold, without waiting for the others.
+
+        A fold whose model gives a photograph no number (it diverged) is left out.
+        """
+        tables = [
+            run.validation().assign(repeat=repeat, fold=fold)
+            for (repeat, fold), run in self.begun().items()
+            if run.complete
+        ]
+        tables = [table for table in tables if np.isfinite(table["raw"]).all()]
+        if not tables:
+            return pd.DataFrame(columns=[*_OOF_COLUMNS, "repeat"])
+        whole = pd.concat(tables, ignore_index=True)
+        return whole.reindex(columns=["id_code", "pack", "label", "group", "repeat", "fold", "raw", "diagnosis"])
+
+    def judged(self, repeat: int | None = None, *, so_far: bool = False) -> Judged:
         """Return the out-of-fold predictions as every judgement takes them, one for each photograph.
 
         Parameters
@@ -177,8 +196,10 @@ class CrossValidation(ResultFolder):
         repeat
             One repeat, from 1. Without it the raw values of a photograph are averaged over the repeats; they have no
             folds in common then.
+        so_far
+            Of the folds that are complete alone.
         """
-        table = self.oof()
+        table = self.oof_so_far() if so_far else self.oof()
         if self.repeats > 1 and repeat is None:
             mean = table.groupby(["pack", "id_code"], sort=False).agg(
                 {"label": "first", "group": "first", "raw": "mean"}
@@ -198,9 +219,9 @@ class CrossValidation(ResultFolder):
         table = pd.concat(tables, ignore_index=True)
         return table[["repeat", "fold", *table.columns.drop(["repeat", "fold"])]]
 
-    def summary(self) -> Summary:
-        """Judge the out-of-fold predictions with the default thresholds."""
-        judged, table = self.judged(), self.oof()
+    def summary(self, *, so_far: bool = False) -> Summary:
+        """Judge the out-of-fold predictions with the default thresholds; ``so_far``: of the complete folds alone."""
+        judged, table = self.judged(so_far=so_far), self.oof_so_far() if so_far else self.oof()
         reached = summary(judged.labels, judged.raw)
         low, high = kappa_interval(judged.labels, grade(judged.raw), judged.groups)
         repeat = table["repeat"] if "repeat" in table.columns else pd.Series(1, table.index)
@@ -209,7 +230,8 @@ class CrossValidation(ResultFolder):
         for number in range(1, self.repeats + 1):
             whole = table[repeat == number]
             kappas.append(summary(whole["label"], whole["raw"])["kappa"])
-            scores += [self._score(number, fold, whole[whole["fold"] == fold]) for fold in self.folds]
+            there = set(whole["fold"])
+            scores += [self._score(number, fold, whole[whole["fold"] == fold]) for fold in self.folds if fold in there]
         return Summary(
             reached["kappa"],
             low,

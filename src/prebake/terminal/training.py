@@ -53,7 +53,8 @@ def cross_validated(cv: CrossValidation) -> str:
     if cv.repeats > 1:
         each = ", ".join(f"{kappa:.3f}" for kappa in found.repeats)
         text.append(f"that is the mean of {cv.repeats} repeats; each by itself: kappa {each}")
-    return "\n".join([*text, f"next: {_predict(cv.path)}    prebake thresholds {shlex.quote(str(cv.path))}"])
+    name = shlex.quote(str(cv.path))
+    return "\n".join([*text, f"next: prebake report {name}    prebake thresholds {name}    {_predict(cv.path)}"])
 
 
 def threshold_gain(gain: ThresholdGain, run: Path) -> str:
