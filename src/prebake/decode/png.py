@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["decode_png"]
 
 _MODES = {0: "mono", 2: "rgb", 6: "rgba"}  # by PNG colour type; at 8 bits these are proven equal to OpenCV
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"sPLT", b"pCAL"}  # PNG 3rd ed., 11.3: they hold words or names
 _TO_RGB = {0: cv2.COLOR_GRAY2RGB, 6: cv2.COLOR_RGBA2RGB}
 
 
@@ -39,8 +40,7 @@ def decode_png(data: bytes, header: Header) -> NDArray[np.uint8]:
             image = None
         if image is not None:
             return image if colour == 2 else cv2.cvtColor(image, _TO_RGB[colour])  # type: ignore[no-any-return]
-    _check_chunks(data)
-    return imdecode(data, "PNG")
+    return imdecode(_checked(data), "PNG")
 
 
 def _has_special_chunks(data: bytes) -> bool:
@@ -61,13 +61,23 @@ def _chunks(data: bytes, until: bytes) -> list[tuple[bytes, int, int]]:
     return chunks
 
 
-def _check_chunks(data: bytes) -> None:
-    """Raise unless every critical chunk is whole with a right checksum, up to the end mark."""
+def _checked(data: bytes) -> bytes:
+    """Return the file without words and names, of which libpng writes some to standard error.
+
+    Raises
+    ------
+    DecodeError
+        Not every critical chunk is whole with a right checksum, up to the end mark.
+    """
     chunks = _chunks(data, until=b"IEND")
     name, _, end = chunks[-1]
     if name != b"IEND" or end + 4 > len(data):
         raise DecodeError("the PNG file is cut off: it has no end mark")
+    pieces = [data[:8]]
     for name, start, end in chunks:
         critical = name[:1].isupper()
         if critical and zlib.crc32(data[start - 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             raise DecodeError("the PNG file is damaged: a checksum is wrong")
+        if name not in _TEXTS:
+            pieces.append(data[start - 8 : end + 4])
+    return b"".join(pieces)
