@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SIZE = 16
 DEADLY = 255
+MOOD = "PREBAKE_TEST_MOOD"  # see moody
 LOG = "PREBAKE_TEST_LOG"  # a file that gets a line for each photograph that is baked
 
 
@@ -122,3 +123,10 @@ def greedy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def recipe(function=shrink, version: str = "1") -> Recipe:
     return Recipe.from_callable(function, name=function.__name__, version=version, size=SIZE)
+
+
+def moody(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Do what other versions of libraries may: give other pixels, or none, from the same photograph."""
+    if (mood := os.environ.get(MOOD)) == "bad":
+        raise ValueError("in no mood")
+    return shrink(image) + np.uint8(mood or 0)

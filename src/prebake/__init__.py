@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prebake.errors import PrebakeError
     from prebake.explanation import Explanations, explain
     from prebake.loader import Loader, PackDataset
-    from prebake.packing import pack
+    from prebake.packing import pack, repair
     from prebake.prediction import Predictions, predict
     from prebake.recipe import Recipe
     from prebake.report import write_report
@@ -60,6 +60,7 @@ __all__ = [
     "open_run",
     "pack",
     "predict",
+    "repair",
     "write_report",
 ]
 
@@ -88,6 +89,7 @@ _HOME = {
     "open_run": "runs",
     "pack": "packing",
     "predict": "prediction",
+    "repair": "packing",
     "write_report": "report",
 }
 

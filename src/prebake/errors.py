@@ -13,7 +13,7 @@
     ├── PackError                one pack, on its own
     │   ├── PackFormatError      not a pack, or a pack of a newer format
     │   ├── PackDamaged          checksums do not match (.ids)
-    │   ├── PackLocked           another process packs to the same target
+    │   ├── PackLocked           another process packs to the same target, or repairs it
     │   ├── PackFailures         some photographs could not be baked (.failures)
     │   └── NoSpace              the disk will not hold the pack
     ├── SplitError               a split that cannot be made, or that is not valid
@@ -178,7 +178,7 @@ class PackDamaged(PackError):
 
 
 class PackLocked(PackError):
-    """Another process packs to the same target."""
+    """Another process packs to the same target, or repairs it."""
 
 
 class PackFailures(PackError):

@@ -8,7 +8,7 @@ from typing import Literal
 from prebake import terminal
 from prebake.cli.options import Json, Layout, MaybeOutput, OnError, Output, Paths, Workers
 
-__all__ = ["audit", "info", "pack", "show", "split", "verify"]
+__all__ = ["audit", "info", "pack", "repair", "show", "split", "verify"]
 
 
 def pack(
@@ -104,6 +104,37 @@ def verify(pack: Path, /) -> None:
 
     opened = verify_pack(pack)
     terminal.say(f"{pack}: all {len(opened):,} images and their columns are as they were written")
+
+
+def repair(
+    pack: Path,
+    /,
+    *sources: Path,
+    labels: Path | None = None,
+    layout: Layout = "auto",
+    workers: Workers = None,
+) -> None:
+    """Bake the damaged images of a pack again, and no others; the rest of the pack stays what it is, to the byte.
+
+    Killed or interrupted, the pack is what it was, and the same command can be given again.
+
+    Parameters
+    ----------
+    pack
+        The pack.
+    sources
+        What it was packed from, as it was given then; photographs that have changed since are refused, by digest.
+    labels
+        The CSV with ids and labels, where it is not the one that lies with the photographs.
+    layout
+        How photographs and labels lie in the source; auto recognises the published datasets.
+    workers
+        Processes that bake; all cores without it.
+    """
+    from prebake.packing import repair as run_repair
+
+    ids = run_repair(pack, [str(source) for source in sources], labels=labels, layout=layout, workers=workers)
+    terminal.say(terminal.repaired(ids, pack))
 
 
 def show(

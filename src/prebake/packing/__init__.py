@@ -17,6 +17,7 @@ from prebake.packing.codec_choice import CodecChoice, CodecFacts, choose_codec
 from prebake.packing.folder import WorkFolder
 from prebake.packing.job import Job
 from prebake.packing.options import PackOptions, PathLike
+from prebake.packing.repairing import repair
 from prebake.sources import scan
 from prebake.store import Pack
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from prebake.recipe import Recipe
 
-__all__ = ["CodecChoice", "CodecFacts", "PackOptions", "choose_codec", "pack"]
+__all__ = ["CodecChoice", "CodecFacts", "PackOptions", "choose_codec", "pack", "repair"]
 
 
 def pack(  # noqa: PLR0913 - one keyword for each option of the command line

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prebake.errors import NoSpace, PackError, PackLocked
-from prebake.files import digest, is_full, write_json, write_text
+from prebake.files import digest, is_full, sync_folder, write_json, write_text
 from prebake.packing.codec_choice import CodecChoice
 from prebake.store import CODECS, Pack
 
@@ -123,7 +123,7 @@ class WorkFolder:
             lock = _lock(folder, target)
         except OSError as error:
             raise PackError(
-                f"cannot write beside {target}", got=error.strerror or error, do="choose another place with -o"
+                f"cannot write beside {target}", got=error.strerror or error, do="see to it, or choose another place"
             ) from None
         try:
             work.parts.mkdir(exist_ok=True)
@@ -198,6 +198,13 @@ class WorkFolder:
         """Keep the choice of the codec until the pack is done."""
         write_json(self.path / "codec.json", {"made_by": made_by, **asdict(choice)})
 
+    def publish(self, target: Path) -> None:
+        """Move what was written and verified to its place, so that it stays there when power is lost."""
+        with self.merged.open("rb") as file:
+            os.fsync(file.fileno())
+        self.merged.replace(target)
+        sync_folder(target.parent)
+
     def clear(self) -> None:
         """Remove all but what the next call can use when the target is in its place."""
         shutil.rmtree(self.parts, ignore_errors=True)
@@ -229,9 +236,9 @@ def _lock(folder: Path, target: Path) -> int:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
             raise PackLocked(
-                f"another process packs to {target}",
+                f"another process packs to {target}, or repairs it",
                 got=holder,
-                do="wait until it is done, stop it, or choose another target with -o",
+                do="wait until it is done, or stop it; or choose another target",
             ) from None
         if _is_file(lock, path):
             break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prebake.errors import PackDamaged, PackFailures
-from prebake.files import check_space, sync_folder
+from prebake.files import check_space
 from prebake.packing.codec_choice import SHARE, CodecChoice, CodecFacts, choose_codec
 from prebake.packing.plan import Plan, made_by, open_target, parts_of
 from prebake.packing.probe import machine_memory, measured, spread
@@ -187,10 +186,7 @@ class Job:
                 damaged = pack.verify(bar)
             if damaged:
                 raise PackDamaged(f"{merged}: {len(damaged)} images are not as they were baked", damaged)
-            with merged.open("rb") as file:
-                os.fsync(file.fileno())
-            merged.replace(self.target)
-            sync_folder(self.target.parent)
+            self.work.publish(self.target)
         finally:
             merged.unlink(missing_ok=True)
 

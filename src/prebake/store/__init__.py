@@ -2,6 +2,7 @@
 
 from prebake.store.codecs import CODECS, codec_named
 from prebake.store.layout import FORMAT_VERSION, Header, Row
+from prebake.store.mending import mend_pack, not_of_the_format
 from prebake.store.merge import merge_packs
 from prebake.store.reader import Pack, is_pack, open_pack, verify_pack
 from prebake.store.several import PackRows, Packs
@@ -19,7 +20,9 @@ __all__ = [
     "Row",
     "codec_named",
     "is_pack",
+    "mend_pack",
     "merge_packs",
+    "not_of_the_format",
     "open_pack",
     "summary",
     "verify_pack",

@@ -14,7 +14,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from prebake.errors import PackDamaged, PackError
+from prebake.errors import PackDamaged, PackError, PackFormatError
 from prebake.progress import Progress, progress
 from prebake.store import layout
 from prebake.store.checksums import checksum
@@ -238,6 +238,27 @@ class Pack(Columns):
         """The recipe's digest, ``""`` where the file does not say."""
         return self._attributes.get("recipe_digest", "")
 
+    @cached_property
+    def header(self) -> layout.Header:
+        """What the pack says of all its images; a file of the 2019 kernel says nothing.
+
+        Raises
+        ------
+        PackFormatError
+            It is such a file, or its images are stored otherwise than it says.
+        """
+        if not self.columns:
+            raise PackFormatError(
+                f"{self.path}: has no recipe and no checksums (a file of the 2019 kernel)",
+                do="pack its photographs: prebake pack SOURCE... -o OUT.h5",
+            )
+        header = layout.Header.from_attributes(self._attributes, self.shape[0])
+        if header.codec != self.codec:
+            raise PackFormatError(
+                f"{self.path}: other tools have stored its images anew", expected=header.codec, got=self.codec
+            )
+        return header
+
     @property
     def fill(self) -> tuple[int, int, int]:
         """Colour of the background, which a rotation in training fills with."""
@@ -382,7 +403,7 @@ def verify_pack(path: str | os.PathLike[str]) -> Pack:
         raise PackDamaged(
             f"{path}: {len(damaged)} of {len(pack)} images are damaged: {shown}",
             damaged,
-            do="pack again, or restore a copy",
+            do=f"prebake repair {path} SOURCE... bakes only these again; or restore a copy",
         )
     return pack
 

@@ -99,7 +99,9 @@ class PackFile:
             return bytes(self._images.read_direct_chunk((row, 0, 0, 0))[1])
         return np.asarray(h5py.Dataset(self._images)[row])
 
-    def finish(self, columns: Mapping[str, NDArray[Any]], failures: Sequence[Failure]) -> None:
+    def finish(
+        self, columns: Mapping[str, NDArray[Any]], failures: Sequence[Failure], written_by: str | None = None
+    ) -> None:
         """Write columns, failures and attributes, the mark ``complete`` last, and close.
 
         Parameters
@@ -108,6 +110,8 @@ class PackFile:
             All of :data:`prebake.store.layout.COLUMNS`, with ``rows`` values each.
         failures
             What is not in the pack, in the order of the input.
+        written_by
+            What the pack says that it was written by; without it, these versions.
         """
         failed = {
             f"{layout.FAILURES}/{column.name}": layout.text_array(
@@ -120,7 +124,7 @@ class PackFile:
             "recipe_digest": self.header.recipe_digest,
             "codec": self.header.codec,
             "extra": self.header.extra_json,
-            "written_by": _versions(),
+            "written_by": _versions() if written_by is None else written_by,
         }
         try:
             for column in layout.COLUMNS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prebake.files import human_bytes
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prebake.splits import Folds
     from prebake.store import Pack
 
-__all__ = ["facts", "packed", "split"]
+__all__ = ["facts", "packed", "repaired", "split"]
 
 
 def facts(summary: Mapping[str, object]) -> str:
@@ -53,6 +53,14 @@ def packed(pack: Pack, output: Path) -> str:
         lines.append(f"{photographs(len(pack.failures))} could not be baked; prebake info {name} lists them")
     lines.append(f"next: prebake show {name} -o grid.png    prebake train {name} -o run")
     return "\n".join(lines)
+
+
+def repaired(ids: Sequence[str], path: Path) -> str:
+    """Say which images were baked again."""
+    if not ids:
+        return f"{path}: nothing is damaged, and nothing was written"
+    shown = ", ".join(ids[:10]) + (", ..." if len(ids) > 10 else "")
+    return f"{path}: baked {counted(len(ids), 'damaged image')} again, verified: {shown}"
 
 
 def split(folds: Folds, output: Path) -> str:
