@@ -113,6 +113,14 @@ def leave_a_child(seconds: float) -> None:
     os._exit(0)
 
 
+def meddling(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Take the photograph p010 away, and write another one in the place of p011, as soon as anything is baked."""
+    source = Path(os.environ[LOG])
+    (source / "p010.png").unlink(missing_ok=True)
+    photograph(source / "p011.png", 11, height=50)
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+
 def greedy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Take more and more memory."""
     taken = []

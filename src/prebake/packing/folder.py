@@ -137,6 +137,7 @@ class WorkFolder:
             ) from error
         finally:
             with contextlib.suppress(OSError):
+                work.stop_earlier_runs()  # workers that were ended leave what they had not finished
                 work.parts.rmdir()  # only where it is empty
             _unlock(lock, folder)
 
