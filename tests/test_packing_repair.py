@@ -281,4 +281,3 @@ def test_an_interrupt_says_that_the_pack_is_what_it_was(tmp_path):
     assert process.returncode != 0
     assert f"{path} is what it was; run the same command again" in errors
     assert path.read_bytes() == damaged
-

@@ -176,9 +176,7 @@ class _Repair:
             run = str(self.work.begin_run())
             tasks = [Task(part, header, made, str(self.work.parts), run) for part in parts_of(missing, workers)]
             with progress_bar("baking", len(missing), enabled=self.options.progress) as bar:
-                run_tasks(
-                    tasks, None, workers, self.options.limits, bar, lambda receipt: plan.add(receipt, self.work)
-                )
+                run_tasks(tasks, None, workers, self.options.limits, bar, lambda receipt: plan.add(receipt, self.work))
         if failures := plan.failures():
             raise PackFailures(
                 f"{len(failures)} of {len(samples)} damaged images could not be baked again; the pack is what it was",
