@@ -74,3 +74,9 @@ def test_what_cannot_be_had_says_why():
 def test_what_does_not_fit_is_refused(doubt, shares, words):
     with pytest.raises(OptionError, match=words):
         metrics.referral_curve(judged([0, 1.0], [0, 1.0]), doubt, shares=shares)
+
+
+def test_doubt_is_the_distance_to_the_nearest_threshold_with_the_sign_turned():
+    raw = np.array([-1.0, 0.5, 0.9, 2.25, 9.0])
+    assert metrics.doubt(raw).tolist() == pytest.approx([-1.5, 0.0, -0.4, -0.25, -5.5])
+    assert metrics.doubt(raw, [2.0]).tolist() == pytest.approx([-3.0, -1.5, -1.1, -0.25, -7.0])

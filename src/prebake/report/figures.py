@@ -152,7 +152,7 @@ def interval_scale(value: float, low: float, high: float, *, title: str, marks: 
         parts.append(text(px(tick), y + 29, f"{tick:.1f}".replace("-", "\N{MINUS SIGN}"), anchor="middle"))
     if math.isfinite(low) and math.isfinite(high):
         parts.append(Markup('<path class="band" d="M{:.1f} {}H{:.1f}"/>').format(px(low), y, px(high)))
-    dot = Markup('<circle class="mark" cx="{:.1f}" cy="{}" r="3.5"/>')
+    dot = Markup('<circle class="each" cx="{:.1f}" cy="{}" r="3.5"/>')
     parts += [dot.format(px(mark), y) for mark in marks if math.isfinite(mark)]
     parts.append(
         Markup('<rect class="point" x="{:.1f}" y="{}" width="7" height="26" rx="3.5"/>').format(px(value) - 3.5, y - 13)

@@ -244,7 +244,7 @@ def referral(found: OutOfFold) -> dict[str, Any]:
             number(chance),
         ]
         for share, left, kappa, low, high, accuracy, chance in zip(*columns, curve.random_kappa, strict=True)
-    ]
+    ][::2]
     return {"reason": "", "chart": figures.referral_chart(curve, title=sentence), "sentence": sentence, "rows": rows}
 
 
