@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -83,6 +84,17 @@ def test_interrupted_it_goes_on_and_ends_the_same(
     found = ablate(*again, folds=2, size=SIZE)
     assert before == [(path / "best.safetensors").stat().st_mtime_ns for path in trained]
     assert (found.path / "ablation.csv").read_bytes() == (made.path / "ablation.csv").read_bytes()
+
+
+def test_labels_may_lie_elsewhere(made: Ablation, photographs: Path, tmp_path: Path) -> None:
+    """Without them, or with others, the folds would not be those of before."""
+    copy = Path(shutil.copytree(photographs, tmp_path / photographs.name))
+    table = (copy / "labels.csv").rename(tmp_path / "grades.csv")
+    shutil.copytree(made.path, tmp_path / "out")
+    words = ["ablate", str(copy), "-o", str(tmp_path / "out"), "--recipes", "resize,kernel"]
+    words += ["--folds", "2", "--size", str(SIZE), *tiny(epochs=1).options()]
+    assert cli.main(words) != 0
+    assert cli.main([*words, "--labels", str(table), "--layout", "folder"]) == 0
 
 
 def test_what_differs_from_before_is_refused(made: Ablation, photographs: Path, tmp_path: Path) -> None:

@@ -98,6 +98,8 @@ def ablate(
     *,
     folds: int = 5,
     size: int | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    layout: str = "auto",
     done: Callable[[Run], None] | None = None,
 ) -> Ablation:
     """Pack photographs with each recipe, cross-validate each with the same folds and seed, and compare.
@@ -118,6 +120,8 @@ def ablate(
         How many; they are made with the seed of the configuration.
     size
         Side of the baked images in pixels; 256 without it, or what a recipe brings.
+    labels, layout
+        Where the labels are and how photographs lie, as of :func:`prebake.pack`.
     done
         Called with every run that is complete.
 
@@ -140,7 +144,7 @@ def ablate(
         load_recipe(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     packs = [
-        pack(sources, folder / f"{name}.h5", recipe=recipe, size=size)
+        pack(sources, folder / f"{name}.h5", recipe=recipe, size=size, labels=labels, layout=layout)
         for name, recipe in zip(names, recipes, strict=True)
     ]
     settings = config or TrainConfig()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prebake import terminal
-from prebake.cli.options import Json, Output
+from prebake.cli.options import Json, Layout, Output
 from prebake.cli.train_options import PRESET_VALUES, Options, Preset, config_of
 
 __all__ = ["ablate", "compare"]
@@ -38,6 +38,8 @@ def ablate(
     recipes: str,
     folds: int = 5,
     size: int | None = None,
+    labels: Path | None = None,
+    layout: Layout = "auto",
     preset: Preset = "default",
     options: Options = PRESET_VALUES,
 ) -> None:
@@ -58,6 +60,10 @@ def ablate(
         How many folds to make, with --seed.
     size
         Side of the square baked images, in pixels; 256, or what a .json recipe brings.
+    labels
+        The CSV with ids and labels, where it is not the one that lies with the photographs.
+    layout
+        How photographs and labels lie in the source; auto recognises the published datasets.
     preset
         kernel: the published 2019 training exactly. default: what the evidence favours today.
     """
@@ -70,6 +76,8 @@ def ablate(
         config_of(preset, options),
         folds=folds,
         size=size,
+        labels=labels,
+        layout=layout,
         done=lambda run: terminal.say(terminal.best(run)),
     )
     terminal.say(terminal.ablated(found))
