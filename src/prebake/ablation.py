@@ -90,7 +90,7 @@ class Ablation:
         return {"folds": self.folds, "recipes": recipes}
 
 
-def ablate(
+def ablate(  # noqa: PLR0913 - one keyword for each option of the command line
     sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     recipes: Sequence[str],
