@@ -68,9 +68,12 @@ def test_screening_says_the_numbers_of_judge_and_marks_the_operating_points(whol
         assert f"AUC {area['value']:.2f} ({area['low']:.2f} to {area['high']:.2f})" in page.text
         point = metrics.operating_point(judged.labels, judged.raw, boundary, hold="sensitivity", at=0.85)
         assert hold["value"] == pytest.approx(point.specificity)
-        expected = f"sensitivity ≥ 85 % raw value {point.threshold:.2f} or more {percent(point.sensitivity)} held "
+        expected = f"sensitivity ≥ 85 % raw value ≥ {point.threshold:.2f} {percent(point.sensitivity)} held "
         expected += f"{percent(hold['value'])} {percent(hold['low'])} to {percent(hold['high'])}"
         assert expected in page.text
+        reached = "meets both endpoints" if hold["value"] >= 0.825 else "misses the endpoint of specificity"
+        said = f"specificity is {percent(hold['value'])} ({percent(hold['low'])} to {percent(hold['high'])})"
+        assert f"{said}, which {reached} of the trial" in page.text
         sick = int((judged.labels >= boundary).sum())
         hits = int(((judged.labels >= boundary) & (judged.raw >= THRESHOLDS[boundary - 1])).sum())
         assert f"of {sick} photographs with it, {hits} ({percent(hits / sick)}) are found" in page.text
@@ -138,7 +141,7 @@ def test_an_incomplete_one_shows_what_is_there_and_names_what_is_not(tmp_path):
     run = [run.validation() for run in cv.begun().values()]
     there = pd.concat(run)
     kappa = metrics.quadratic_weighted_kappa(there["label"], there["diagnosis"])
-    assert "1 of 3 folds are missing here: fold-2 (not begun)" in page.text
+    assert "1 of 3 folds is missing here: fold-2 (not begun)" in page.text
     assert f"reaches kappa {kappa:.2f} on photographs" in page.text
     assert "2 of 3" in page.text
     assert "2 not begun" in page.text

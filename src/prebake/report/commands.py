@@ -26,7 +26,7 @@ def cross_validate(cv: CrossValidation) -> list[str]:
     Folds that were not made by the command itself are those that the folder keeps.
     """
     folds = str(len(cv.folds)) if cv.info.get("made") else str(cv.path / FOLDS)
-    words = ["prebake", "cv", *(str(pack["path"]) for pack in cv.info["packs"])]
+    words = ["prebake", "cv", *_packs(cv)]
     words += ["-o", f"{cv.path}-again", "--folds", folds]
     words += ["--repeats", str(cv.repeats)] if cv.repeats > 1 else []
     return [shlex.quote(word) for word in [*words, *cv.config.options()]]
@@ -35,7 +35,7 @@ def cross_validate(cv: CrossValidation) -> list[str]:
 def pack(cv: CrossValidation) -> list[str]:
     """Return the command that bakes the photographs again, by the very recipe that the folder keeps."""
     words = ["prebake", "pack", "PHOTOGRAPHS", "-o"]
-    first = str(cv.info["packs"][0]["path"]) if len(cv.info["packs"]) == 1 else "PACK.h5"
+    first = _packs(cv)[0] if len(cv.info["packs"]) == 1 else "PACK.h5"
     return [*words, *(shlex.quote(word) for word in (first, "--recipe", str(cv.path / RECIPE)))]
 
 
@@ -46,7 +46,11 @@ def thresholds(cv: CrossValidation) -> list[str]:
 
 def audit(cv: CrossValidation) -> list[str]:
     """Return the command that audits the packs, with a page of its own."""
-    return ["prebake", "audit", *(shlex.quote(str(pack["path"])) for pack in cv.info["packs"]), "-o", "audit.html"]
+    return ["prebake", "audit", *map(shlex.quote, _packs(cv)), "-o", "audit.html"]
+
+
+def _packs(cv: CrossValidation) -> list[str]:
+    return [str(pack.get("path", "PACK.h5")) for pack in cv.info["packs"]]
 
 
 def predict(run: Run | CrossValidation) -> list[str]:

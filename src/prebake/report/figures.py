@@ -80,7 +80,7 @@ def curves(
     heights = list(ticks) if ticks is not None else nice_ticks(0.0, float(known.max()) if known.size else 1.0)
     first, last = epochs[0], epochs[-1]
     ends = (first - 0.5, last + 0.5) if first == last else (float(first), float(last))
-    frame = Frame(ends, (heights[0], heights[-1]), LABEL_ROOM)
+    frame = Frame(ends, (heights[0], heights[-1]), LABEL_ROOM if any(line.name for line in lines) else 12)
     parts = [horizontal(frame, heights), _epoch_axis(frame, epochs)]
     if best is not None and first <= best <= last:
         x = frame.px(best)

@@ -127,10 +127,10 @@ def _missing(found: OutOfFold) -> list[str]:
     cv, notes = found.cv, []
     if found.without:
         names = ", ".join(f"{path.relative_to(cv.path).as_posix()} ({why})" for path, why in found.without.items())
-        total = len(cv.folds) * cv.repeats
+        count, total = len(found.without), len(cv.folds) * cv.repeats
         notes.append(
-            f"{len(found.without)} of {total} folds are missing here: {names}. What is below is about the photographs "
-            "of the others; give the prebake cv command again to go on."
+            f"{count} of {total} folds {'is' if count == 1 else 'are'} missing here: {names}. "
+            "What is below is about the photographs of the others; give the prebake cv command again to go on."
         )
     elif not found.whole:
         notes.append(

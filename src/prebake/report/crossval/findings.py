@@ -163,14 +163,14 @@ def screening(found: OutOfFold) -> list[dict[str, Any]]:
         fixed = [
             _point(
                 "circle",
-                f"sensitivity \N{GREATER-THAN OR EQUAL TO} {100 * SENSITIVITY:g}\N{NO-BREAK SPACE}%",
+                f"sensitivity \N{GREATER-THAN OR EQUAL TO}\N{NO-BREAK SPACE}{100 * SENSITIVITY:g}\N{NO-BREAK SPACE}%",
                 points[0],
                 None,
                 specific,
             ),
             _point(
                 "square",
-                f"specificity \N{GREATER-THAN OR EQUAL TO} {100 * SPECIFICITY:g}\N{NO-BREAK SPACE}%",
+                f"specificity \N{GREATER-THAN OR EQUAL TO}\N{NO-BREAK SPACE}{100 * SPECIFICITY:g}\N{NO-BREAK SPACE}%",
                 points[1],
                 sensitive,
                 None,
@@ -178,8 +178,18 @@ def screening(found: OutOfFold) -> list[dict[str, Any]]:
             _point("diamond", "the grades as given", points[2], sensitivity, specificity),
         ]
         chart = figures.roc_chart(metrics.roc(judged, boundary), points, title=f"ROC of {TITLES[name]}: AUC {auc}")
-        part |= {"auc": auc, "chart": chart, "points": fixed, "reason": ""}
+        part |= {"auc": auc, "sentence": _endpoints(specific), "chart": chart, "points": fixed, "reason": ""}
     return parts
+
+
+def _endpoints(specific: Number) -> str:
+    """Say whether both endpoints of the trial are reached at once, from the specificity at the sensitivity asked."""
+    found = math.nan if specific["value"] is None else specific["value"]
+    reached = "which meets both endpoints" if found >= SPECIFICITY else "which misses the endpoint of specificity"
+    return (
+        f"With a sensitivity of at least {percent(SENSITIVITY)}, specificity is {percent(found)} "
+        f"({interval_of(specific, percent)}), {reached} of the trial named below."
+    )
 
 
 def _point(

@@ -50,7 +50,8 @@ def gallery(found: OutOfFold, packs: Found, sources: Sources, device: str) -> di
     if rough is not None:
         notes.append("Places on photographs are approximate: this recipe takes dark rows out of the middle, too.")
     cells = next((max(one.grid) for one in explained.values()), 0)
-    return {"cards": cards, "notes": notes, "maps": bool(explained), "cells": cells}
+    wide = any(len(card["pictures"]) > 1 for card in cards)
+    return {"cards": cards, "notes": notes, "maps": bool(explained), "cells": cells, "wide": wide}
 
 
 def _card(photo: Photo, explanation: Explanation | None, found: OutOfFold) -> dict[str, Any]:

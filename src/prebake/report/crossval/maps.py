@@ -26,7 +26,7 @@ def maps(
 
     Returns
     -------
-    Explanations of the photographs that have one, and why others have none, each reason once.
+    Explanations of the photographs that have one, and a sentence that says why others have none, if there are such.
     """
     try:
         from prebake.explanation import Subject, explain_subjects  # noqa: PLC0415 - torch, only where it is needed
@@ -47,10 +47,12 @@ def maps(
         try:
             explained = explain_subjects([runs[fold] for fold in folds], subjects, device)
         except PrebakeError as error:
-            reasons.append(f"Grad-CAM maps are missing: {str(error).splitlines()[0]}.")
+            reasons.append(str(error).splitlines()[0])
         else:
             found |= dict(zip(own, explained, strict=True))
-    return found, list(dict.fromkeys(reasons))
+    others = len(reasons) - 1
+    more = f"; and of {others} more set{'s' * (others > 1)} of folds for the like" if others > 0 else ""
+    return found, [f"Grad-CAM maps are missing: {reasons[0]}{more}."] if reasons else []
 
 
 def over(explanation: Explanation, longest: int | None) -> tuple[npt.NDArray[np.uint8], float]:
