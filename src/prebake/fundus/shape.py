@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import cv2
@@ -204,16 +205,28 @@ def sample_square(
         even = image[: 2 * rows, : 2 * columns]
         image = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         left, top, side = left / 2, top / 2, side / 2
-    step = side / (2 * size)
-    matrix = np.array([[step, 0, left + step / 2 - 0.5], [0, step, top + step / 2 - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    double = cv2.warpAffine(image, matrix, (2 * size, 2 * size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    result = cv2.resize(double, (size, size), interpolation=cv2.INTER_AREA)
+    result = _halved_warp(image, left, top, side, size)
     for share, lines in zip(covered, (result.transpose(1, 0, 2), result), strict=True):
         partly = np.flatnonzero(share < 1)
         lines[partly] = np.rint(lines[partly] * share[partly, None, None])
     (x, right), (y, bottom) = (_span(share) for share in covered)
     return result, (x, y, right, bottom)  # type: ignore[return-value]
+
+
+def _halved_warp(image: Image, left: float, top: float, side: float, size: int) -> Image:
+    """Interpolate at twice the size, and average each 2 x 2 pixels; beyond the image its outermost pixels go on.
+
+    OpenCV takes half the time where it warps four channels, and does not leave the image.
+    """
+    step = side / (2 * size)
+    beyond = max(0, -left, -top, left + side - image.shape[1], top + side - image.shape[0])
+    frame = math.ceil(beyond) + 2
+    wide = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)
+    framed = cv2.copyMakeBorder(wide, frame, frame, frame, frame, cv2.BORDER_REPLICATE)
+    matrix = np.array([[step, 0, left + frame + step / 2 - 0.5], [0, step, top + frame + step / 2 - 0.5]])
+    double = cv2.warpAffine(framed, matrix, (2 * size, 2 * size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    result: Image = cv2.cvtColor(cv2.resize(double, (size, size), interpolation=cv2.INTER_AREA), cv2.COLOR_RGBA2RGB)
+    return result
 
 
 def _coverage(start: float, side: float, size: int, length: int) -> NDArray[np.float64]:
