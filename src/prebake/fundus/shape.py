@@ -210,7 +210,7 @@ def sample_square(
         partly = np.flatnonzero(share < 1)
         lines[partly] = np.rint(lines[partly] * share[partly, None, None])
     (x, right), (y, bottom) = (_span(share) for share in covered)
-    return result, (x, y, right, bottom)  # type: ignore[return-value]
+    return result, (x, y, right, bottom)
 
 
 def _halved_warp(image: Image, left: float, top: float, side: float, size: int) -> Image:
@@ -225,8 +225,8 @@ def _halved_warp(image: Image, left: float, top: float, side: float, size: int) 
     framed = cv2.copyMakeBorder(wide, frame, frame, frame, frame, cv2.BORDER_REPLICATE)
     matrix = np.array([[step, 0, left + frame + step / 2 - 0.5], [0, step, top + frame + step / 2 - 0.5]])
     double = cv2.warpAffine(framed, matrix, (2 * size, 2 * size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    result: Image = cv2.cvtColor(cv2.resize(double, (size, size), interpolation=cv2.INTER_AREA), cv2.COLOR_RGBA2RGB)
-    return result
+    halved = cv2.resize(double, (size, size), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(halved, cv2.COLOR_RGBA2RGB)  # type: ignore[return-value]
 
 
 def _coverage(start: float, side: float, size: int, length: int) -> NDArray[np.float64]:
