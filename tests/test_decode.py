@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import subprocess
+import sys
 import threading
 import tracemalloc
 import zlib
@@ -366,3 +369,50 @@ def test_real_photographs_equal_opencv(idrid: Path) -> None:
     for path in sorted((idrid / "1. Original Images" / "a. Training Set").glob("*.jpg"))[::100]:
         data = path.read_bytes()
         assert np.array_equal(decode(data).image, by_opencv(data))
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+from prebake.decode import decode
+data = Path(sys.argv[1]).read_bytes()
+size = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize() + 50_000_000
+resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+try:
+    decode(data)
+except MemoryError:
+    print("not enough memory")
+"""
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp"])
+def test_where_memory_is_short_the_file_is_not_called_damaged(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"large{suffix}"
+    cv2.imwrite(str(path), np.full((9000, 9000, 3), 90, np.uint8))
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "not enough memory\n", done.stderr
+
+
+def test_a_panic_of_the_fast_decoder_leaves_the_picture_to_the_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        """As that of Rust, which cannot be imported."""
+
+    def panic(*_: object) -> None:
+        raise PanicException
+
+    data = {form: pillow(scene(), form) for form in ("JPEG", "PNG")}
+    monkeypatch.setattr("prebake.decode.jpeg.kornia_io.decode_image_jpegturbo", panic)
+    monkeypatch.setattr("prebake.decode.png.kornia_io.decode_image_png_u8", panic)
+    for encoded in data.values():
+        np.testing.assert_array_equal(decode(encoded).image, by_opencv(encoded))
+
+
+def test_an_interrupt_inside_the_fast_decoder_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("prebake.decode.jpeg.kornia_io.decode_image_jpegturbo", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        decode(pillow(scene(), "JPEG"))

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from prebake.decode.headers import KINDS, read_header
 from prebake.decode.jpeg import decode_jpeg
 from prebake.decode.opencv import imdecode
@@ -18,7 +20,6 @@ from prebake.decode.png import decode_png
 from prebake.errors import DecodeError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["KINDS", "MAX_PIXELS", "Decoded", "decode"]
@@ -67,6 +68,8 @@ def decode(data: bytes, *, min_side: int | None = None, exact: bool = True) -> D
 
     Raises
     ------
+    MemoryError
+        There is not enough memory for the picture.
     DecodeError
         Not a photograph, larger than :data:`MAX_PIXELS`, damaged, or a part of the picture is missing.
 
@@ -83,12 +86,18 @@ def decode(data: bytes, *, min_side: int | None = None, exact: bool = True) -> D
         size = f"{header.width} x {header.height}"
         raise DecodeError(f"the {header.kind} file says it is {size} pixels, more than {MAX_PIXELS:,} in all")
     scale = 1
-    if header.kind == "JPEG":
-        image, scale = decode_jpeg(data, header, None if exact else min_side)
-    elif header.kind == "PNG":
-        image = decode_png(data, header)
-    else:
-        image = imdecode(data, header.kind)
+    try:
+        if header.kind == "JPEG":
+            image, scale = decode_jpeg(data, header, None if exact else min_side)
+        elif header.kind == "PNG":
+            image = decode_png(data, header)
+        else:
+            image = imdecode(data, header.kind)
+    except DecodeError:
+        np.empty(
+            (header.height, header.width, 3), np.uint8
+        )  # decoders say damage where memory is short: this says that
+        raise
     if scale > 1:  # pictures to be turned are never reduced
         return Decoded(image, header.width, header.height, scale)
     return Decoded(image, image.shape[1], image.shape[0], 1)

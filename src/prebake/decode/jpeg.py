@@ -13,6 +13,7 @@ from kornia_rs import io as kornia_io
 
 from prebake.decode.headers import Header, is_frame, jpeg_segments
 from prebake.decode.opencv import imdecode
+from prebake.decode.rust import attempted
 from prebake.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -151,10 +152,7 @@ def _has_gray_corner(image: NDArray[np.uint8]) -> bool:
 
 def _whole(data: bytes, jpeg: _Jpeg) -> NDArray[np.uint8]:
     if jpeg.orientation is not None and jpeg.components in {1, 3}:
-        try:
-            image = kornia_io.decode_image_jpegturbo(data, "rgb")
-        except Exception:  # noqa: BLE001 - the decoder raises bare Exceptions, for errors and warnings alike
-            image = None
+        image = attempted(kornia_io.decode_image_jpegturbo, data, "rgb")
         if image is not None:
             return _orient(image, jpeg.orientation)
         if not jpeg.ended:

@@ -9,6 +9,7 @@ import cv2
 from kornia_rs import io as kornia_io
 
 from prebake.decode.opencv import imdecode
+from prebake.decode.rust import attempted
 from prebake.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -34,10 +35,7 @@ def decode_png(data: bytes, header: Header) -> NDArray[np.uint8]:
     """
     depth, colour = data[24:26]
     if depth == 8 and colour in _MODES and not _has_special_chunks(data):
-        try:
-            image = kornia_io.decode_image_png_u8(data, (header.height, header.width), _MODES[colour])
-        except Exception:  # noqa: BLE001 - the decoder raises bare Exceptions; the slower way below tells what is wrong
-            image = None
+        image = attempted(kornia_io.decode_image_png_u8, data, (header.height, header.width), _MODES[colour])
         if image is not None:
             return image if colour == 2 else cv2.cvtColor(image, _TO_RGB[colour])  # type: ignore[no-any-return]
     return imdecode(_checked(data), "PNG")
