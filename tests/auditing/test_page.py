@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,14 @@ def test_json_is_all_that_is_printed(packs: list[Path], tmp_path: Path, capsys) 
 def test_an_output_that_is_neither_page_nor_folder_is_refused(packs: list[Path], tmp_path: Path, capsys) -> None:
     assert main(["audit", str(packs[1]), "-o", str(tmp_path / "audit.png")]) == 2
     assert "a .html or a folder" in capsys.readouterr().err
+
+
+def test_the_page_is_opened_where_there_is_one(packs: list[Path], tmp_path: Path, monkeypatch, capsys) -> None:
+    seen = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: seen.append(address) or True)
+    assert main(["audit", str(packs[1]), "-o", str(tmp_path / "audit.html"), "--open"]) == 0
+    assert seen == [(tmp_path / "audit.html").as_uri()]
+    for words in (["-o", str(tmp_path / "pictures")], [], ["-o", str(tmp_path / "audit.html"), "--json"]):
+        assert main(["audit", str(packs[1]), "--open", *words]) == 2
+    assert "-o audit.html, without --json" in capsys.readouterr().err
+    assert len(seen) == 1

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from prebake import terminal
-from prebake.cli.options import Json, Layout, MaybeOutput, OnError, Output, Paths, Workers
+from prebake.cli.browser import show_in_browser
+from prebake.cli.options import Json, Layout, MaybeOutput, OnError, Open, Output, Paths, Workers
+from prebake.errors import OptionError
 
 __all__ = ["audit", "info", "pack", "repair", "show", "split", "verify"]
 
@@ -169,6 +171,7 @@ def audit(
     *packs: Path,
     output: MaybeOutput = None,
     json_: Json = False,
+    open_: Open = False,
 ) -> None:
     """Look for what makes results wrong before training: copies, conflicting labels, shortcuts, shift, balance.
 
@@ -184,17 +187,23 @@ def audit(
         A page ending in .html, complete in itself; or a folder, which gets a PNG of each cluster of copies.
     json_
         Print JSON for scripts instead of tables.
+    open_
+        Also open the page in the browser.
     """
     from prebake.auditing import audit as run_audit
     from prebake.report import require_audit_output, save_audit
 
     require_audit_output(output)
+    if open_ and (json_ or output is None or not output.suffix):
+        raise OptionError("--open opens a page", expected="-o audit.html, without --json", got=output)
     found = run_audit(packs)
     terminal.say(terminal.as_json(found.to_dict()) if json_ else terminal.audited(found))
     if output is not None:
         written = save_audit(found, output)
         if not json_:
             terminal.say(f"wrote {written}")
+        if open_:
+            show_in_browser(output)
 
 
 def split(*packs: Path, output: Output, folds: int = 5, seed: int = 0, use_test: bool = False) -> None:
