@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from prebake.errors import OptionError
 from prebake.loader.joined import JoinedPacks
+from prebake.store.checksums import checksum
 
 if TYPE_CHECKING:
     from prebake.store import Packs
@@ -46,6 +47,7 @@ class CheckedPacks(JoinedPacks):
             )
         self._once = verify == "first"
         self._due = np.full(len(self), bool(verify))
+        self._checksums = np.concatenate([pack.checksum for pack in self.packs])
 
     def read(self, rows: npt.NDArray[np.int64], out: npt.NDArray[np.uint8]) -> None:
         """Read images as :meth:`JoinedPacks.read`, and compare those that are due."""
@@ -62,7 +64,8 @@ class CheckedPacks(JoinedPacks):
             self._compare(row, out)
 
     def _compare(self, row: int, image: npt.NDArray[np.uint8]) -> None:
-        pack, index = self._rows.place(row)
-        pack.check(index, image)
+        if checksum(image) != self._checksums[row]:
+            pack, index = self._rows.place(row)
+            pack.check(index, image)  # raises
         if self._once:
             self._due[row] = False
