@@ -32,6 +32,7 @@ VERBS: tuple[tuple[Callable[..., None], str], ...] = (
     (results.explain, "explain RUN... INPUT [OPTIONS]"),
     (results.report, "report RUN [-o PAGE.html] [OPTIONS]"),
     (measuring.bench, "bench SOURCE [OPTIONS]"),
+    (measuring.plan, "plan SOURCE [--images N] [--workers N] [OPTIONS]"),
     (measuring.demo, "demo [-o FOLDER]"),
 )
 EXAMPLES = """Start here:

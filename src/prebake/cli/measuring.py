@@ -7,7 +7,7 @@ from pathlib import Path
 from prebake import terminal
 from prebake.cli.options import Json, MaybeOutput, Output, Workers
 
-__all__ = ["bench", "demo"]
+__all__ = ["bench", "demo", "plan"]
 
 
 def bench(
@@ -65,6 +65,55 @@ def bench(
     terminal.say(terminal.as_json(result.to_dict()) if json_ else terminal.benchmarked(result))
     if output is not None:
         save_picture(result, output)
+
+
+def plan(
+    source: Path,
+    /,
+    *,
+    images: int | None = None,
+    workers: Workers = None,
+    recipe: str = "kernel",
+    size: int | None = None,
+    photographs: int = 16,
+    read_speed: float | None = None,
+    json_: Json = False,
+) -> None:
+    """Work out what packing very many photographs takes, from a few of yours: time, disk, memory, the first bottleneck.
+
+    Takes less than a minute; nothing is kept. Everything is in proportion to what is measured on this machine.
+
+    Parameters
+    ----------
+    source
+        A folder, .zip or .tar file of photographs.
+    images
+        How many there will be; as many as the source has without it.
+    workers
+        Cores that bake, on all machines together; those of this machine without it.
+    recipe
+        How they are baked, as for pack.
+    size
+        Side of the square baked images, in pixels; 256, or what a .json recipe brings.
+    photographs
+        How many are measured, evenly spread over the source.
+    read_speed
+        Megabytes a second that the storage gives all workers together; what one process reads here without it.
+    json_
+        Print JSON for scripts instead of a table.
+    """
+    from prebake.bench import plan as run_plan
+
+    found = run_plan(
+        source,
+        images=images,
+        workers=workers,
+        recipe=recipe,
+        size=size,
+        photographs=photographs,
+        read_speed=None if read_speed is None else read_speed * 1e6,
+    )
+    terminal.say(terminal.as_json(found.to_dict()) if json_ else terminal.planned(found))
 
 
 def demo(*, output: Output = Path("prebake-demo")) -> None:

@@ -9,6 +9,7 @@ from prebake.terminal.comparing import ablated, compared
 from prebake.terminal.layout import as_json
 from prebake.terminal.measuring import benchmarked
 from prebake.terminal.packs import facts, packed, repaired, split
+from prebake.terminal.planning import planned
 from prebake.terminal.results import explained, predicted
 from prebake.terminal.streams import complain, say, show_notes
 from prebake.terminal.training import best, cross_validated, threshold_gain, trained
@@ -25,6 +26,7 @@ __all__ = [
     "explained",
     "facts",
     "packed",
+    "planned",
     "predicted",
     "repaired",
     "say",

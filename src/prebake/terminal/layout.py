@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["aligned", "as_json", "columns", "counted", "laid_out", "photographs", "plain", "wrapped"]
+__all__ = ["aligned", "as_json", "columns", "counted", "duration", "laid_out", "photographs", "plain", "wrapped"]
 
 WIDTH = 80
 
@@ -41,6 +41,16 @@ def wrapped(text: str) -> list[str]:
     if len(text) <= WIDTH or "\n" in text:
         return [text]
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def duration(seconds: float | None) -> str:
+    """Say how long something takes in a unit that fits: ``3.2 s``, ``14 h``; ``-`` where it is unknown."""
+    if seconds is None:
+        return "-"
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{minutes:.1f} min" if minutes < 100 else f"{hours:.1f} h" if hours < 100 else f"{hours / 24:.1f} days"
 
 
 def columns(first: str, *others: str, numbers: bool = True) -> Table:

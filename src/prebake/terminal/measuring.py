@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from prebake.files import human_bytes
-from prebake.terminal.layout import columns, laid_out, wrapped
+from prebake.terminal.layout import columns, duration, laid_out, wrapped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,17 +84,8 @@ def _rate(spread: Spread | None) -> str:
 def _cost_table(result: BenchResult) -> Table:
     table = columns("", *(WAYS[way.name] for way in result.ways))
     for cost in result.costs():
-        table.add_row(cost.what, *(_duration(cost.seconds[way.name]) for way in result.ways))
+        table.add_row(cost.what, *(duration(cost.seconds[way.name]) for way in result.ways))
     return table
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    if seconds < 100:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{minutes:.1f} min" if minutes < 100 else f"{hours:.1f} h" if hours < 100 else f"{hours / 24:.1f} days"
 
 
 def _on_packing(result: BenchResult) -> list[str]:
@@ -103,7 +94,7 @@ def _on_packing(result: BenchResult) -> list[str]:
         pays = "within the 1st epoch" if even <= 1 else f"after {even:.1f} epochs" if even < float("inf") else "never"
         lines.append(f"packing with prebake pays {pays}, against decoding in every epoch as in 2019")
     if way is not None and way.packing is not None and result.way("photographs") is not None:
-        each = _duration(way.packing.median * result.count)
+        each = duration(way.packing.median * result.count)
         lines.append(f"baking with prebake itself, but anew in every epoch, would add up to {each} to each")
         if result.recipe != "kernel":
             lines.append(f"only prebake does recipe {result.recipe}; the other two preprocess as published in 2019")
@@ -127,7 +118,7 @@ def _on_the_disk(result: BenchResult) -> list[str]:
     again = "only the first epoch has to" if fits else "they do not fit into memory, so every epoch has to"
     if disk.speed is None:
         return [f"disk: {size} of files; not measured, for the system kept the files in memory; {again} read them"]
-    took = _duration(disk.total_bytes / disk.speed)
+    took = duration(disk.total_bytes / disk.speed)
     return [f"disk: {size} of files at {human_bytes(disk.speed)}/s, not from memory: {took}; {again} read them"]
 
 
