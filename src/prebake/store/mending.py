@@ -56,5 +56,9 @@ def mend_pack(pack: Pack, target: Path, images: Mapping[int, tuple[Pack, int]]) 
 
 def not_of_the_format(pack: Pack) -> list[str]:
     """Return the names of what others have put into a pack, and what :func:`mend_pack` would lose."""
+    names: list[bytes] = []
     with h5py.File(pack.path, "r", locking=False) as file:
-        return sorted({*file} - {*DATASETS}) + sorted({*file.attrs} - {*ATTRIBUTES})
+        file.id.links.iterate(
+            names.append
+        )  # len(file) would follow nodes beside one another, which may lead in circles
+        return sorted({name.decode() for name in names} - {*DATASETS}) + sorted({*file.attrs} - {*ATTRIBUTES})
