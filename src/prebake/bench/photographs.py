@@ -69,7 +69,7 @@ def time_photographs(
         for number, sample in enumerate(samples):
             try:
                 path = fetch(sample, folder, number)
-                task = (sample, path, recipe.to_json(), recipe.size)
+                task = (sample, path, recipe)
                 if not timed:
                     pool.submit(of_photograph, *task).result()  # the first one loads the decoders
                 found = pool.submit(of_photograph, *task).result()

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from prebake.bench import published
-from prebake.recipe import Recipe
 from prebake.records import Failure
 from prebake.store import open_pack
 
 if TYPE_CHECKING:
     from prebake.augment import Augment
+    from prebake.recipe import Recipe
     from prebake.records import Sample
 
 __all__ = ["BAKING", "of_pack", "of_photograph", "of_published", "use_one_thread"]
@@ -31,7 +31,7 @@ def use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def of_photograph(sample: Sample, path: Path, recipe_json: str, size: int) -> dict[str, float] | Failure:
+def of_photograph(sample: Sample, path: Path, recipe: Recipe) -> dict[str, float] | Failure:
     """Time what becomes of a photograph.
 
     Returns
@@ -46,9 +46,9 @@ def of_photograph(sample: Sample, path: Path, recipe_json: str, size: int) -> di
         bgr: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         image: Any = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         decoded = time.perf_counter()
-        published.bake(image, size)
+        published.bake(image, recipe.size)
         preprocessed = time.perf_counter()
-        Recipe.from_json(recipe_json).bake(data)
+        recipe.bake(data)
         baked = time.perf_counter()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a recipe of the user may raise whatever it likes
         return Failure.of(sample, error)

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from prebake.errors import OptionError
 
 __all__ = [
+    "Functions",
     "Json",
     "Layout",
     "MaybeOutput",
@@ -18,9 +19,11 @@ __all__ = [
     "Paths",
     "RunsAndInput",
     "Workers",
+    "allow",
     "runs_and_input",
 ]
 
+Functions = Annotated[list[str] | None, Parameter(name="--allow-function")]
 Json = Annotated[bool, Parameter(name="--json")]
 Layout = Literal["auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "ddr", "odir"]
 MaybeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"])]
@@ -30,6 +33,14 @@ Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 Paths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 RunsAndInput = Annotated[Path, Parameter(name="RUN... INPUT")]
 Workers = Annotated[int | None, Parameter(name=["--workers", "-j"])]
+
+
+def allow(functions: Sequence[str] | None) -> None:
+    """Let recipes out of files call the functions that the command line names."""
+    from prebake.recipe import allow_function
+
+    for name in functions or ():
+        allow_function(name)
 
 
 def runs_and_input(paths: Sequence[Path], usage: str) -> tuple[list[Path], Path]:

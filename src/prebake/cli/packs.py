@@ -7,7 +7,7 @@ from typing import Literal
 
 from prebake import terminal
 from prebake.cli.browser import show_in_browser
-from prebake.cli.options import Json, Layout, MaybeOutput, OnError, Open, Output, Paths, Workers
+from prebake.cli.options import Functions, Json, Layout, MaybeOutput, OnError, Open, Output, Paths, Workers, allow
 from prebake.errors import OptionError
 
 __all__ = ["audit", "info", "pack", "repair", "show", "split", "verify"]
@@ -25,6 +25,7 @@ def pack(
     on_error: OnError = "fail",
     time_limit: float = 60,
     memory_limit: float | None = None,
+    allow_functions: Functions = None,
 ) -> None:
     """Bake photographs into a pack (one HDF5 file): decode, crop and resize each of them once, in parallel.
 
@@ -59,9 +60,12 @@ def pack(
         Seconds that one photograph may take; one that takes longer is ended and cannot be baked.
     memory_limit
         Gigabytes that the processes may take together; three quarters of the machine's memory without it.
+    allow_functions
+        A function, as package.module:function, that a .json recipe may import and call: it may come from a stranger.
     """
     from prebake.packing import pack as run_pack
 
+    allow(allow_functions)
     result = run_pack(
         [str(source) for source in sources],
         output,
@@ -115,6 +119,7 @@ def repair(
     labels: Path | None = None,
     layout: Layout = "auto",
     workers: Workers = None,
+    allow_functions: Functions = None,
 ) -> None:
     """Bake the damaged images of a pack again, and no others; the rest of the pack stays what it is, to the byte.
 
@@ -132,9 +137,12 @@ def repair(
         How photographs and labels lie in the source; auto recognises the published datasets.
     workers
         Processes that bake; all cores without it.
+    allow_functions
+        A function, as package.module:function, that the pack's recipe may import and call: it may come from a stranger.
     """
     from prebake.packing import repair as run_repair
 
+    allow(allow_functions)
     ids = run_repair(pack, [str(source) for source in sources], labels=labels, layout=layout, workers=workers)
     terminal.say(terminal.repaired(ids, pack))
 

@@ -9,7 +9,17 @@ from cyclopts import Parameter
 
 from prebake import terminal
 from prebake.cli.browser import show_in_browser
-from prebake.cli.options import MaybeOutput, OnError, Open, Output, Paths, RunsAndInput, runs_and_input
+from prebake.cli.options import (
+    Functions,
+    MaybeOutput,
+    OnError,
+    Open,
+    Output,
+    Paths,
+    RunsAndInput,
+    allow,
+    runs_and_input,
+)
 
 __all__ = ["explain", "predict", "report"]
 
@@ -24,6 +34,7 @@ def predict(
     batch_size: int = 32,
     device: str = "auto",
     on_error: OnError = "fail",
+    allow_functions: Functions = None,
 ) -> None:
     """Predict the grade of every photograph of INPUT with one run, or with the mean of several.
 
@@ -49,10 +60,14 @@ def predict(
         cpu, cuda, cuda:1, ...; auto takes the GPU where there is one.
     on_error
         When a photograph cannot be read: fail (after all others are done) or skip (leave it out and say so).
+    allow_functions
+        A function, as package.module:function, that the recipe of the runs may import and call: a run may come from a
+        stranger.
     """
     from prebake.prediction import predict as run_predict
     from prebake.runs import fitted_thresholds
 
+    allow(allow_functions)
     runs, source = runs_and_input(paths, "prebake predict RUN... INPUT -o PREDICTIONS.csv")
     fitted = fitted_thresholds(runs) if thresholds else None
     predictions = run_predict(
@@ -72,6 +87,7 @@ def explain(
     source: Paths = None,
     check: bool = False,
     device: str = "auto",
+    allow_functions: Functions = None,
 ) -> None:
     """Draw where a model finds what raises or lowers the grade (Grad-CAM), on the original photographs.
 
@@ -93,10 +109,14 @@ def explain(
         Also compare with maps of random weights, which must look different, and say the result in a line.
     device
         cpu, cuda, cuda:1, ...; auto takes the GPU where there is one.
+    allow_functions
+        A function, as package.module:function, that the recipe of the runs may import and call: a run may come from a
+        stranger.
     """
     from prebake.explanation import explain as run_explain
     from prebake.explanation import sanity_check, save_explanation
 
+    allow(allow_functions)
     runs, given = runs_and_input(paths, "prebake explain RUN... INPUT -o FOLDER")
     explanations = run_explain(runs, given, ids=ids, count=count, photographs=source, device=device)
     for explanation in explanations:

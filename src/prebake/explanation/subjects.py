@@ -12,6 +12,7 @@ import numpy as np
 from prebake.errors import OptionError, PackError, PackFailures
 from prebake.explanation.results import Subject
 from prebake.files import digest
+from prebake.recipe import require_allowed
 from prebake.records import Failure, Sample
 from prebake.show import choose_rows, find_photographs
 from prebake.sources import read_bytes, survey
@@ -59,7 +60,10 @@ def photograph_subjects(
     ------
     PackFailures
         Some could not be baked; all are tried first.
+    RecipeError
+        The recipe calls a function that is not allowed.
     """
+    require_allowed(recipe.functions)
     samples = survey(source).samples
     labels = np.array([np.nan if sample.label is None else sample.label for sample in samples], np.float32)
     chosen = _named(samples, ids) if ids else [samples[row] for row in choose_rows(labels, count)]

@@ -56,6 +56,7 @@ class Job:
         codec = "zstd" if options.codec == "auto" else options.codec  # until it is chosen
         self.share = 1 if codec == "raw" else SHARE
         self.header = Header(recipe.to_json(), recipe.digest, recipe.size, codec)
+        self.functions = recipe.functions
         self.made_by = made_by(self.header)
         self.plan = Plan(samples)
 
@@ -155,7 +156,8 @@ class Job:
             return
         run, workers = str(self.work.begin_run()), self.options.processes
         tasks = [
-            Task(part, self.header, self.made_by, str(self.work.parts), run) for part in parts_of(samples, workers)
+            Task(part, self.header, self.made_by, str(self.work.parts), run, self.functions)
+            for part in parts_of(samples, workers)
         ]
         limits = self.options.limits
         run_tasks(tasks, executor, workers, limits, bar, lambda receipt: self.plan.add(receipt, self.work))

@@ -10,7 +10,7 @@ from prebake.errors import OptionError
 from prebake.machine import usable_cores
 from prebake.packing.limits import Limits
 from prebake.packing.probe import machine_memory
-from prebake.recipe import Recipe, load_recipe
+from prebake.recipe import Recipe, load_recipe, require_allowed
 from prebake.store import CODECS
 
 __all__ = ["PackOptions", "PathLike"]
@@ -67,6 +67,7 @@ class PackOptions:
         recipe = load_recipe(self.recipe, size) if isinstance(self.recipe, str) else self.recipe
         if self.size not in (None, recipe.size):
             raise OptionError("size", expected=f"{recipe.size}, the size that the recipe brings", got=self.size)
+        require_allowed(recipe.functions)
         return recipe
 
     @property

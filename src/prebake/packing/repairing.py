@@ -22,6 +22,7 @@ from prebake.packing.plan import Plan, made_by, parts_of
 from prebake.packing.run import run_tasks
 from prebake.packing.worker import Task, digest_of
 from prebake.progress import progress as progress_bar
+from prebake.recipe import Recipe, require_allowed
 from prebake.sources import scan
 from prebake.store import Pack, mend_pack, not_of_the_format
 
@@ -76,6 +77,8 @@ def repair(
         Photographs of damaged images are not in the sources, or have changed since they were packed (``.problems``).
     prebake.errors.PackFailures
         They could not be baked.
+    prebake.errors.RecipeError
+        The recipe calls a function that was not allowed (:func:`prebake.recipe.allow_function`).
     prebake.errors.PackError
         They come out other than they were packed; or others have put into the file what would be lost.
     prebake.errors.PackLocked
@@ -170,11 +173,13 @@ class _Repair:
 
     def _bake(self, samples: Sequence[Sample]) -> Plan:
         plan, header, workers = Plan(samples), self.pack.header, self.options.processes
-        made = made_by(header)
+        made, functions = made_by(header), Recipe.from_json(header.recipe_json).functions
+        require_allowed(functions)
         plan.take_receipts(self.work.receipts(made), self.work, failed_too=False)
         if missing := plan.missing():
             run = str(self.work.begin_run())
-            tasks = [Task(part, header, made, str(self.work.parts), run) for part in parts_of(missing, workers)]
+            parts = parts_of(missing, workers)
+            tasks = [Task(part, header, made, str(self.work.parts), run, functions) for part in parts]
             with progress_bar("baking", len(missing), enabled=self.options.progress) as bar:
                 run_tasks(tasks, None, workers, self.options.limits, bar, lambda receipt: plan.add(receipt, self.work))
         if failures := plan.failures():

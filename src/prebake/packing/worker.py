@@ -23,7 +23,7 @@ from prebake.errors import NoSpace, PackError, PrebakeError
 from prebake.files import atomic_path, digest, is_full, write_text
 from prebake.fundus import perceptual_hash
 from prebake.packing.folder import Outcome, Receipt, seen
-from prebake.recipe import Recipe
+from prebake.recipe import Recipe, allow_function
 from prebake.records import Failure, Sample
 from prebake.sources import read_bytes
 from prebake.store import Header, PackWriter, Row
@@ -48,6 +48,8 @@ class Task:
         Digest of what turns photographs into images, see :class:`prebake.packing.folder.Receipt`.
     parts, run
         The folder for finished parts, and the folder for notes. When the latter is gone, nobody waits any more.
+    functions
+        The functions that the recipe may call.
     """
 
     samples: tuple[Sample, ...]
@@ -55,6 +57,7 @@ class Task:
     made_by: str
     parts: str
     run: str
+    functions: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,6 +88,8 @@ def bake_part(task: Task) -> Receipt:
         )
     if parent_process() is not None:  # not where the user's own process bakes, whose setting this is
         cv2.setNumThreads(1)
+    for function in task.functions:
+        allow_function(function)
     name = task.name
     try:
         with _progress_note(task) as note, atomic_path(Path(task.parts, f"{name}.h5")) as temporary:

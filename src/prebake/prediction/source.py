@@ -13,6 +13,7 @@ import numpy as np
 
 from prebake.errors import RunError
 from prebake.prediction.images import Batch, pack_batches, photograph_batches
+from prebake.recipe import require_allowed
 from prebake.runs import require_recipe, require_size
 from prebake.sources import survey
 from prebake.store import Pack, is_pack, open_pack
@@ -64,8 +65,9 @@ def open_source(source: Pathish | Pack, recipe: Recipe | None, runs: Sequence[Ru
     ------
     RecipeMismatch
         The images were, or would be, baked otherwise than a run needs.
-    RunError, SourceError, PackError
-        The runs cannot bake photographs, or the source cannot be used.
+    RunError, RecipeError, SourceError, PackError
+        The runs cannot bake photographs (their recipe may call a function that is not allowed), or the source cannot
+        be used.
     """
     if isinstance(source, Pack) or is_pack(source):
         return _of_pack(source if isinstance(source, Pack) else open_pack(source), runs)
@@ -87,6 +89,7 @@ def _of_photographs(source: Pathish, recipe: Recipe | None, runs: Sequence[Run])
             expected="a pack to predict on: photographs cannot be baked without a recipe",
             do="bake the photographs as that pack was, and give the pack",
         )
+    require_allowed(recipe.functions)
     for run in runs:
         require_size(run, (recipe.size, recipe.size, 3), f"the images that recipe {recipe.name} bakes")
     found = survey(source)

@@ -19,7 +19,8 @@ from prebake import fundus
 from prebake.decode import Decoded, decode
 from prebake.errors import RecipeError, RecipeMismatch
 from prebake.files import digest
-from prebake.recipe.base import Call, Decode, Photo, Step, find_function
+from prebake.recipe.base import Call, Decode, Photo, Step
+from prebake.recipe.functions import allow_function, find_function, require_allowed
 from prebake.recipe.named import NAMES, named_steps
 from prebake.recipe.reading import check_keys, nearest, read_step
 from prebake.recipe.steps import joined
@@ -27,7 +28,7 @@ from prebake.recipe.steps import joined
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NAMES", "Baked", "Recipe", "load_recipe", "require_same"]
+__all__ = ["NAMES", "Baked", "Recipe", "allow_function", "load_recipe", "require_allowed", "require_same"]
 
 SIZES = range(8, 4097)
 
@@ -147,6 +148,7 @@ class Recipe:
         if path.startswith(("__main__:", "__mp_main__:", ":")) or "<" in path or find_function(path) is not function:
             do = "define it with def at the top of a module (a file of its own) and import it from there"
             raise RecipeError(f"recipe {name}: its function cannot be imported by name", got=path, do=do)
+        allow_function(path)
         return cls(name, size, (Decode(), Call(path, str(version))), fill)
 
     def bake(self, data: bytes) -> Baked:
@@ -165,7 +167,7 @@ class Recipe:
         DecodeError
             The photograph cannot be decoded.
         RecipeError
-            A user's function did not return what it must.
+            A user's function did not return what it must, or was never named here (:func:`allow_function`).
         """
         return self._bake(lambda min_side: decode(data, min_side=min_side, exact=min_side is None))
 
@@ -253,11 +255,16 @@ class Recipe:
         """
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecipeError("the recipe is not JSON", got=str(error)) from None
         if not isinstance(data, dict):
             raise RecipeError("the recipe is not a JSON object", got=type(data).__name__)
         return cls.from_dict(data)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The users' functions that it calls, as ``package.module:function``."""
+        return tuple(step.function for step in self.steps if isinstance(step, Call))
 
     @property
     def digest(self) -> str:
@@ -282,7 +289,8 @@ def load_recipe(spec: str, size: int = 256) -> Recipe:
     Parameters
     ----------
     spec
-        A name in :data:`NAMES`; a ``.json`` file as :meth:`Recipe.to_json` writes it, which brings its own size; or
+        A name in :data:`NAMES`; a ``.json`` file as :meth:`Recipe.to_json` writes it, which brings its own size (what
+        it calls must be allowed by :func:`allow_function`, for the file may come from a stranger); or
         ``package.module:function``, a function as for :meth:`Recipe.from_callable` that carries its version as
         ``function.version = "1"`` (and, where its background is not black, ``function.fill = (128, 128, 128)``).
     size

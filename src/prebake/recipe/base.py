@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from prebake.errors import RecipeError
+from prebake.recipe.functions import allow_function, find_function, is_allowed, require_allowed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Call", "Decode", "Photo", "Step", "find_function"]
+__all__ = ["Call", "Decode", "Photo", "Step"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,8 +119,13 @@ class Call(Step):
     function: str
     release: str
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Take along that the function is allowed: a pickle comes from one's own processes, never from a file."""
+        return _restored, (self.function, self.release, is_allowed(self.function))
+
     def run(self, photo: Photo, size: int) -> Photo:
         """Call it and check what comes back. Where its pixels come from is not known: the geometry is NaN."""
+        require_allowed([self.function])
         result = find_function(self.function)(photo.image)
         found = f"{getattr(result, 'dtype', type(result).__name__)} {getattr(result, 'shape', '')}".strip()
         if not isinstance(result, np.ndarray) or result.dtype != np.uint8 or result.shape != (size, size, 3):
@@ -132,17 +136,7 @@ class Call(Step):
         return Photo(np.ascontiguousarray(result), np.full((2, 3), np.nan))
 
 
-def find_function(name: str) -> Callable[[NDArray[np.uint8]], Any]:
-    """Import ``package.module:qualified.name``."""
-    module, _, path = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # importing runs the user's code, which may raise anything
-        do = "make its module importable, for example PYTHONPATH=. prebake ..."
-        got = f"{type(error).__name__}: {error}"
-        raise RecipeError(f"the recipe function {name} cannot be imported", got=got, do=do) from error
-    if not callable(found):
-        raise RecipeError(f"{name} is not a function", got=type(found).__name__)
-    return found  # type: ignore[no-any-return]
+def _restored(function: str, release: str, allowed: bool) -> Call:  # noqa: FBT001 - of a pickle
+    if allowed:
+        allow_function(function)
+    return Call(function, release)
