@@ -27,6 +27,7 @@ from prebake.packing import pack
 from prebake.recipe import load_recipe
 from prebake.runs import FOLDS, CrossValidation, Summary
 from prebake.splits import Folds, make_folds
+from prebake.spreadsheets import csv_text
 
 if TYPE_CHECKING:
     import os
@@ -154,7 +155,7 @@ def ablate(  # noqa: PLR0913 - one keyword for each option of the command line
         for name, one in zip(names, packs, strict=True)
     ]
     found = Ablation(folder, folds, _compared(names, trained))
-    write_text(folder / CSV, found.table().to_csv(index=False, lineterminator="\n"))
+    write_text(folder / CSV, csv_text(found.table()))
     write_json(folder / JSON, found.to_dict())
     return found
 
@@ -171,8 +172,8 @@ def _names(recipes: Sequence[str]) -> list[str]:
 
 def _keep_folds(made: Folds, path: Path) -> None:
     """Write the folds, or make sure that those of before are the same: all recipes must share them."""
-    table = made.table().to_csv(index=False, lineterminator="\n")
-    if path.exists() and path.read_text(encoding="utf-8") != table:
+    table = csv_text(made.table())
+    if path.exists() and path.read_bytes() != table.encode():
         raise RunError(
             f"{path} is not what the first recipe, --folds and --seed give",
             do="choose another folder with -o, or give the photographs, recipes and options of before",

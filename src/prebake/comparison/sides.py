@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pandas as pd
 from prebake.errors import OptionError
 from prebake.metrics import Judged
 from prebake.runs import CrossValidation, Run, open_run
+from prebake.spreadsheets import as_written
 
 if TYPE_CHECKING:
     import os
@@ -20,7 +20,6 @@ __all__ = ["Side", "open_side"]
 
 _TEXT = ("id_code", "pack", "group")
 _NUMBERS = ("label", "raw", "fold")
-_SAVED_FROM_SPREADSHEETS = re.compile(r"^'(?=[=+\-@\t\r])")  # as prebake predict writes ids that look like formulas
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,8 @@ def _read(path: Path) -> Judged:
     try:
         # Text is text whatever it looks like ("NA", "0709652336e2"); only an empty number is missing.
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=empty)
-        if "id_code" in table.columns:
-            table["id_code"] = table["id_code"].str.replace(_SAVED_FROM_SPREADSHEETS, "", regex=True)
+        for name in {*_TEXT} & {*table.columns}:
+            table[name] = table[name].map(as_written)
         return Judged.from_frame(table)
     except (OSError, ValueError, OptionError) as error:
         raise OptionError(

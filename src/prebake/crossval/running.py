@@ -15,6 +15,7 @@ from prebake.errors import RunError
 from prebake.files import write_json, write_text
 from prebake.metrics import for_json, grade
 from prebake.runs import CV, OOF, CrossValidation, Run
+from prebake.spreadsheets import csv_text
 from prebake.training import fit
 from prebake.training.folder import config_differences, now, versions
 
@@ -101,7 +102,7 @@ def finish(plan: Plan) -> CrossValidation:
         table = pd.concat([_out_of_fold(plan, repeat) for repeat in repeats], ignore_index=True)
         if len(repeats) == 1:
             table = table.drop(columns="repeat")
-        write_text(plan.folder / OOF, table.to_csv(index=False, lineterminator="\n"))
+        write_text(plan.folder / OOF, csv_text(table))
         info = {
             **found.info,
             "state": "complete",

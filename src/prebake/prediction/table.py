@@ -11,6 +11,7 @@ import numpy as np
 from prebake.files import write_text
 from prebake.metrics import DEFAULT_THRESHOLDS, Judged, ReferralCurve, doubt, grade, referral_curve
 from prebake.metrics.referral import SHARES
+from prebake.spreadsheets import harmless
 
 if TYPE_CHECKING:
     import os
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from prebake.records import Failure
 
 __all__ = ["Predictions"]
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,9 @@ class Predictions:
     def to_csv(self, path: str | os.PathLike[str], *, submission: bool = False) -> None:
         r"""Write the table as CSV: whole, or not at all.
 
-        An id or group that a spreadsheet would run as a formula (it starts with ``=``, ``+``, ``-``, ``@``, tab or
-        carriage return) gets a leading ``'``, which spreadsheets take as "this is text". A submission is read by a
-        program that must find its ids again, so there ids stay as they are.
+        An id or group that a spreadsheet would run as a formula gets a leading ``'``
+        (:func:`prebake.spreadsheets.harmless`). A submission is read by a program that must find its ids again, so
+        there ids stay as they are.
 
         Parameters
         ----------
@@ -181,16 +180,16 @@ class Predictions:
         if submission:
             table = table[["id_code", "diagnosis"]]
         rows = table.itertuples(index=False, name=None)
-        lines = [",".join(_cell(value, harmless=not submission) for value in row) for row in rows]
+        lines = [",".join(_cell(value, exact=submission) for value in row) for row in rows]
         write_text(path, "\n".join([",".join(table.columns), *lines]) + "\n")
 
 
-def _cell(value: object, *, harmless: bool) -> str:
+def _cell(value: object, *, exact: bool) -> str:
     """Quote a cell as RFC 4180 says (Python's csv leaves a lone carriage return bare, where readers end a row)."""
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:.9g}"
     if not isinstance(value, str):
         return str(value)
-    if harmless and value.startswith(FORMULA_STARTS):
-        value = f"'{value}"
+    if not exact:
+        value = harmless(value)
     return '"' + value.replace('"', '""') + '"' if any(mark in value for mark in ',"\r\n') else value

@@ -15,6 +15,7 @@ import pandas as pd
 from prebake.config import TrainConfig
 from prebake.errors import OptionError, RecipeError, RunError
 from prebake.recipe import Recipe
+from prebake.spreadsheets import as_written
 from prebake.version import __version__
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class ResultFolder:
             table = pd.read_csv(path, dtype=_TEXT_COLUMNS, keep_default_na=False, na_values=_missing(path))
         except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {error}") from error
+        for column in {*_TEXT_COLUMNS} & {*table.columns}:
+            table[column] = table[column].map(as_written)
         lacking = [column for column in needed if column not in table.columns]
         if lacking:
             raise RunError(f"{path} lacks columns", expected=", ".join(needed), got=", ".join(table.columns))

@@ -12,6 +12,7 @@ import pandas as pd
 from prebake.files import atomic_path, write_json, write_text
 from prebake.runs.folder import CONFIG, FORMAT, RECIPE
 from prebake.runs.run import CHECKPOINTS, INFO, LOGS, METRICS, SPLIT, VALIDATION, WORST, Worst
+from prebake.spreadsheets import csv_text
 
 if TYPE_CHECKING:
     import os
@@ -77,4 +78,4 @@ class RunWriter:
             )
 
     def _csv(self, name: str, table: pd.DataFrame) -> None:
-        write_text(self.path / name, table.to_csv(index=False, lineterminator="\n"))
+        write_text(self.path / name, csv_text(table))

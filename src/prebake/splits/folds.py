@@ -15,6 +15,7 @@ from prebake.files import write_text
 from prebake.splits.balance import stratified_folds
 from prebake.splits.table import COLUMNS, listed, match, read_table
 from prebake.splits.together import together
+from prebake.spreadsheets import csv_text
 from prebake.store import PackRows, Packs
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Folds:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table as CSV, whole or not at all."""
-        write_text(Path(path), self.table().to_csv(index=False, lineterminator="\n"))
+        write_text(Path(path), csv_text(self.table()))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], packs: Packs, *, use_test: bool = False) -> Self:

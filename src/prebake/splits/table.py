@@ -13,6 +13,7 @@ import numpy as np
 
 from prebake.errors import SplitError
 from prebake.sources.tables import Table, parse_table
+from prebake.spreadsheets import as_written
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def read_table(path: Path) -> FoldTable:
 
 
 def _column(table: Table, place: int) -> tuple[str, ...]:
-    return tuple(cells[place] for _, cells in table.lines)
+    return tuple(as_written(cells[place]) for _, cells in table.lines)
 
 
 def match(table: FoldTable, rows: PackRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
