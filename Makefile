@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test check unit browser bench docs clean
+.PHONY: help demo test check unit browser bench torture docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##|^[a-z]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -30,6 +30,10 @@ browser:         ## Chromium for the tests that open a report (needs root; witho
 
 bench: $(READY)  ## every measurement, short: on drawn photographs, or make bench DATA=photographs/
 	$(BIN)/python bench/quick.py $(DATA)
+
+torture: $(READY) ## thousands of broken photographs and packs, and what comes of each: minutes
+	$(BIN)/python torture/poison.py
+	$(BIN)/python torture/flips.py
 
 docs: $(READY)   ## the generated pages
 	$(BIN)/python docs/generate_cli.py
