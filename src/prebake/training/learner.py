@@ -268,9 +268,7 @@ class Learner(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Add the row of this epoch to the history, and see whether it is the best."""
-        self._count_losses()
-        sums = _gathered(np.array([self._loss_sum, self._seen]), self.trainer.world_size)
-        loss_sum, seen = np.sum(sums, axis=0).tolist()
+        loss_sum, seen = self._sums()
         train_loss = loss_sum / seen
         if not math.isfinite(train_loss):
             raise _diverged(self.current_epoch + 1)
@@ -287,6 +285,13 @@ class Learner(lightning.LightningModule):
         self._waited -= self._waited_so_far()  # the loader's own sum goes on
         self._since = time.monotonic()
 
+    def _sums(self) -> tuple[float, float]:
+        """Return the losses of this epoch and their number, over all ranks; all of them have to ask."""
+        self._count_losses()
+        sums = _gathered(np.array([self._loss_sum, self._seen]), self.trainer.world_size)
+        loss_sum, seen = np.sum(sums, axis=0).tolist()
+        return loss_sum, seen
+
     def _elapsed(self) -> float:
         return self._seconds + time.monotonic() - self._since
 
@@ -297,21 +302,22 @@ class Learner(lightning.LightningModule):
     # resuming
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the history and the sums of an epoch under way."""
-        self._count_losses()
+        """Add the history and the sums of an epoch under way, over all ranks."""
         checkpoint[_STATE] = {
             "history": copy.deepcopy(self.history),
             "best": (self.best_epoch, self.best_value, torch.from_numpy(self.best_raw)),
-            "epoch": (self._loss_sum, self._seen, self._elapsed(), self._waited_so_far()),
+            "epoch": (*self._sums(), self._elapsed(), self._waited_so_far()),
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take up what :meth:`on_save_checkpoint` left."""
+        """Take up what :meth:`on_save_checkpoint` left; the sums are the first rank's, whatever number there are."""
         state = checkpoint[_STATE]
         self.history = state["history"]
         self.best_epoch, self.best_value, best_raw = state["best"]
         self.best_raw = best_raw.numpy()
         self._loss_sum, self._seen, self._seconds, self._waited = state["epoch"]
+        if self.global_rank:
+            self._loss_sum, self._seen = 0.0, 0
 
 
 def _gathered(mine: np.ndarray[Any, Any], world_size: int) -> list[np.ndarray[Any, Any]]:
