@@ -9,6 +9,7 @@ import pytest
 
 from prebake.errors import PackDamaged, PackError, PackFormatError
 from prebake.store import CODECS, Pack
+from prebake.store.heap import variable_texts
 from store.packs import images, kernel_2019
 
 codecs = pytest.mark.parametrize("codec", CODECS)
@@ -92,6 +93,42 @@ def test_a_2019_file_that_was_not_finished_is_refused(tmp_path: Path) -> None:
         file["id_code"] = [f"{i}" for i in range(12)]
     with pytest.raises(PackFormatError, match="images were never written"):
         Pack(tmp_path / "k.h5")
+
+
+@pytest.mark.parametrize("count", [1, 24, 3000])
+def test_ids_of_any_length_are_those_that_h5py_reads(tmp_path: Path, count: int) -> None:
+    names = ["", "ä" * 40, *(f"{i:x}" * (i % 9 + 1) for i in range(2, count))][:count]
+    path = kernel_2019(tmp_path / "k.h5", images(count, 2), ids=names)
+    with h5py.File(path) as file:
+        assert file["id_code"].asstr()[()].tolist() == names
+    assert Pack(path).ids == names
+
+
+def test_a_flipped_bit_in_the_heap_of_the_ids_is_damage_or_another_id_and_never_a_hang(tmp_path: Path) -> None:
+    path = kernel_2019(tmp_path / "k.h5", images(6, 2))
+    data = path.read_bytes()
+    start, refused = data.index(b"GCOL"), 0
+    for place in range(start, start + 16 + 7 * 32):
+        for bit in range(8):  # HDF5 itself does not come to an end of some of these
+            path.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
+            try:
+                assert len(Pack(path)) == 6
+            except PackDamaged:
+                refused += 1
+    assert refused > 400
+
+
+def test_a_heap_that_leads_out_of_the_file_or_over_itself_is_refused() -> None:
+    heap = bytearray(b"GCOL\1\0\0\0" + (64).to_bytes(8, "little"))
+    heap += (1).to_bytes(8, "little") + (3).to_bytes(8, "little") + b"abc".ljust(32, b"\0")
+    for address, number, said in ((0, 1, ""), (0, 2, "not in the heap"), (8, 1, "damaged"), (2**63, 1, "damaged")):
+        element = (3).to_bytes(4, "little") + address.to_bytes(8, "little") + number.to_bytes(4, "little")
+        file = np.frombuffer(bytes(heap) + element, np.uint8)
+        if said:
+            with pytest.raises(ValueError, match=said):
+                variable_texts(file, len(heap), 1)
+        else:
+            assert variable_texts(file, len(heap), 1).tolist() == [b"abc"]
 
 
 def test_an_id_that_comes_twice_in_a_2019_file_is_not_guessed(tmp_path: Path) -> None:

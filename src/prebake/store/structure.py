@@ -18,6 +18,7 @@ from prebake.store import layout
 from prebake.store.chunks import chunk_table
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
 from prebake.store.fallback import HDF5_ERRORS, filters_of, has_filter
+from prebake.store.heap import ELEMENT_BYTES, variable_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,7 +164,18 @@ class _Opened:
         text = ids.dtype.kind == "S" or h5py.check_string_dtype(ids.dtype) is not None
         if not text or rows * ids.dtype.itemsize > min(1100 * stored, 1 << 32):
             self.refuse(f"{layout.IDS} of type {ids.dtype} in {stored} bytes")
-        return self.locate(images, {}, {}, h5py.Dataset(ids)[()] if rows else np.empty(0, "S1"))
+        return self.locate(images, {}, {}, self.bare_ids(ids) if rows else np.empty(0, "S1"))
+
+    def bare_ids(self, ids: h5py.h5d.DatasetID) -> NDArray[Any]:
+        """Read fixed-length text with HDF5, and text of any length out of the heap, which HDF5 may not get through."""
+        if ids.dtype.kind == "S":
+            return np.asarray(h5py.Dataset(ids)[()])
+        if ids.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS:
+            self.refuse(f"{layout.IDS}, text of any length, in chunks")
+        rows, start, stored = ids.shape[0], ids.get_offset(), ids.get_storage_size()
+        if start is None or stored != rows * ELEMENT_BYTES or start + stored > len(self.buffer):
+            raise PackDamaged(f"{self.path}: ids lie beyond the end of the file: it was cut short", do="pack again")
+        return variable_texts(self.buffer, start, rows)
 
     def locate(
         self, images: h5py.h5d.DatasetID, attributes: Mapping[str, str], columns: Mapping[str, Any], ids: NDArray[Any]
