@@ -31,9 +31,10 @@ browser:         ## Chromium for the tests that open a report (needs root; witho
 bench: $(READY)  ## every measurement, short: on drawn photographs, or make bench DATA=photographs/
 	$(BIN)/python bench/quick.py $(DATA)
 
-torture: $(READY) ## thousands of broken photographs and packs, and what comes of each: minutes
+torture: $(READY) ## broken photographs, flipped bits, killed commands, by the thousand, and what comes of each: an hour
 	$(BIN)/python torture/poison.py
 	$(BIN)/python torture/flips.py
+	$(BIN)/python torture/kills.py
 
 docs: $(READY)   ## the generated pages
 	$(BIN)/python docs/generate_cli.py

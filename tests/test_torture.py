@@ -33,3 +33,10 @@ def test_each_poisonous_photograph_is_baked_right_or_named_and_spoils_no_other()
     for words in ("died twice (signal 11)", "died twice (signal 6)", "died twice (exit code 3)"):
         assert f"    1  the process that baked it {words}" in output
     assert "GB at the peak" in output
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_commands_end_the_same_when_given_again() -> None:
+    output = torture("kills.py", "--kinds", "pack", "repair", "train", "--kills", "2")
+    assert [line.split()[0] for line in output.splitlines()] == ["pack", "repair", "train"]
+    assert all(line.endswith("; 0 wrong") for line in output.splitlines())
