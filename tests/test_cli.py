@@ -198,3 +198,33 @@ def test_split_writes_a_table_and_shows_the_folds(tmp_path, capsys):
     assert "in no fold: 1 photograph without a label or of a published test set\n" in text
     assert main(["split", str(pack), "-o", str(tmp_path / "folds.csv"), "--folds", "11"]) == 1
     assert "ask for fewer folds" in capsys.readouterr().err
+
+
+def test_commands_take_many_packs_by_a_quoted_pattern_or_one_by_one(tmp_path, capsys):
+    files = [write(tmp_path / f"eyes-0000{n}-of-00002.h5", [row(4 * n + i) for i in range(4)]) for n in range(2)]
+    pattern, listed = str(tmp_path / "eyes-*.h5"), [str(path) for path in files]
+    for given in ([pattern], listed):
+        capsys.readouterr()
+        assert main(["info", *given, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["rows"], told["files"]) == (8, 2)
+        assert main(["verify", *given]) == 0
+        assert "all 8 images" in capsys.readouterr().out
+        assert main(["show", *given, "p005", "-o", str(tmp_path / "grid.png")]) == 0
+        assert main(["split", *given, "-o", str(tmp_path / "folds.csv"), "--folds", "2"]) == 0
+        assert len((tmp_path / "folds.csv").read_text().splitlines()) == 9
+    capsys.readouterr()
+    files[0].unlink()
+    assert main(["info", pattern]) == 1
+    assert "1 of 2 files are not there" in capsys.readouterr().err
+
+
+def test_all_packs_at_the_end_are_what_runs_are_used_on(tmp_path):
+    from prebake.cli.options import runs_and_input
+
+    packs = [write(tmp_path / f"{name}.h5", [row(0)]) for name in "ab"]
+    (tmp_path / "run.h5").mkdir()
+    runs = [tmp_path / "run", tmp_path / "run.h5"]
+    assert runs_and_input([*runs, *packs], "") == (runs, packs)
+    assert runs_and_input([*runs, packs[0]], "") == (runs, packs[0])
+    assert runs_and_input([*runs, tmp_path / "photographs"], "") == (runs, tmp_path / "photographs")

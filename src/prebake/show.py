@@ -16,7 +16,7 @@ from prebake.decode import decode
 from prebake.errors import OptionError, PackError, SourceError
 from prebake.files import atomic_path, digest
 from prebake.sources import read_bytes, survey
-from prebake.store import Pack, open_pack
+from prebake.store import Pack, Packs, open_pack
 
 if TYPE_CHECKING:
     from prebake.records import Sample
@@ -45,7 +45,7 @@ FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 1.0
 
 
 def save_grid(
-    pack: Pack | Pathish,
+    pack: Packs,
     output: Pathish,
     ids: Sequence[str] | None = None,
     *,
@@ -89,7 +89,7 @@ def save_picture(picture: Pixels, output: Path) -> Path:
 
 
 def grid(
-    pack: Pack | Pathish,
+    pack: Packs,
     ids: Sequence[str] | None = None,
     *,
     count: int = 25,
@@ -101,7 +101,7 @@ def grid(
     Parameters
     ----------
     pack
-        A pack or its path.
+        A pack, its path or a pattern; or several, which are then one.
     ids
         The images to draw, in this order. Without them ``count`` images are chosen: all labels in turn (a missing one
         is a label too), spread evenly over the pack, always the same ones.
@@ -135,7 +135,7 @@ def grid(
         raise OptionError(
             "the grid would show nothing", expected="count of 1, cell of 32 or more", got=f"count {count}, cell {cell}"
         )
-    pack = pack if isinstance(pack, Pack) else open_pack(pack)
+    pack = open_pack(pack)
     if len(pack) == 0:
         raise PackError(f"{pack.name} holds no image", do="prebake info PACK shows what failed")
     rows = [pack.index_of(name) for name in ids] if ids else choose_rows(pack.labels, count)

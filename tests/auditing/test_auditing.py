@@ -295,3 +295,14 @@ def test_the_pairs_and_conflicts_of_idrid(idrid: Path, tmp_path: Path) -> None:
     assert [copies.kinds for copies in found.copies] == [("near",), *[("file",)] * 5]
     assert open_pack(tmp_path / "idrid.h5").width.tolist() == [4288] * len(names)
     assert found.shortcuts[0].clues[0].reason == "fewer than 50 photographs have a label"
+
+
+def test_the_files_of_a_set_are_audited_as_one_pack(tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / f"eyes-0000{number}-of-00003.h5", [row(40 * number + place) for place in range(40)])
+    found = audit(tmp_path / "eyes-*.h5")
+    assert [(pack.name, pack.path, pack.photographs) for pack in found.packs] == [
+        ("eyes", str(tmp_path / "eyes-*.h5"), 120)
+    ]
+    assert found.shifts == ()
+    assert {part.pack for part in found.parts} == {"eyes"}

@@ -27,7 +27,7 @@ def audit(packs: Packs) -> Audit:
     Parameters
     ----------
     packs
-        Packs or paths; their rows are audited as one data set, and each source also alone.
+        Packs, paths or patterns; their rows are audited as one data set, and each source also alone.
 
     Raises
     ------

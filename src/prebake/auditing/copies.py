@@ -35,4 +35,4 @@ def all_copies(found: Duplicates) -> tuple[Copies, ...]:
 def _copy(found: Duplicates, row: int) -> Copy:
     rows = found.rows
     label = label_or_none(float(rows.labels[row]))
-    return Copy(row, rows.ids[row], rows.names[int(rows.pack_of[row])], label, rows.splits[row], rows.groups[row])
+    return Copy(row, rows.ids[row], rows.set_names[int(rows.pack_of[row])], label, rows.splits[row], rows.groups[row])

@@ -8,32 +8,43 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prebake.auditing.result import PackFacts, Part, Patients
+from prebake.store import member_of, pattern_of
 
 if TYPE_CHECKING:
-    from prebake.store import PackRows
+    from pathlib import Path
+
+    from prebake.store import Pack, PackRows
 
 __all__ = ["all_parts", "pack_facts", "patients"]
 
 
 def pack_facts(rows: PackRows) -> tuple[PackFacts, ...]:
-    """Return what each pack is, and what could not be baked into it."""
+    """Return what each pack is, and what could not be baked into it; the files of one set are one pack."""
+    members: dict[str, list[Pack]] = {}
+    for name, pack in zip(rows.set_names, rows.packs, strict=True):
+        members.setdefault(name, []).append(pack)
     return tuple(
         PackFacts(
             name=name,
-            path=str(pack.path),
-            photographs=len(pack),
-            shape=pack.shape,
-            recipe=str(pack.recipe_dict.get("name", "")),
-            failures=pack.failures,
+            path=str(_path(packs[0].path)),
+            photographs=sum(map(len, packs)),
+            shape=packs[0].shape,
+            recipe=str(packs[0].recipe_dict.get("name", "")),
+            failures=tuple(failure for pack in packs for failure in pack.failures),
         )
-        for name, pack in zip(rows.names, rows.packs, strict=True)
+        for name, packs in members.items()
     )
+
+
+def _path(path: Path) -> Path:
+    member = member_of(path)
+    return path if member is None else pattern_of(member.target)
 
 
 def all_parts(rows: PackRows) -> tuple[Part, ...]:
     """Return how many photographs of each label there are in each pack, source and split."""
     sources = [source for pack in rows.packs for source in pack.sources]
-    names = [rows.names[pack] for pack in rows.pack_of.tolist()]
+    names = [rows.set_names[pack] for pack in rows.pack_of.tolist()]
     keys = list(zip(names, sources, rows.splits, strict=True))
     members: dict[tuple[str, str, str], list[int]] = {}
     for row, key in enumerate(keys):

@@ -61,7 +61,7 @@ def find_shifts(rows: PackRows, features: Sequence[Feature], groups: Sequence[st
 
 def _sides(rows: PackRows) -> Iterator[tuple[str, str, str, NDArray[np.int64]]]:
     """Yield what is compared, the names of both sides, and (N,) 1 for the one side, 0 the other, -1 for neither."""
-    packs = [rows.names[pack] for pack in rows.pack_of.tolist()]
+    packs = [rows.set_names[pack] for pack in rows.pack_of.tolist()]
     for what, values in (("split", rows.splits), ("pack", packs), ("source", _sources(rows))):
         names = np.array(values)
         known = [str(name) for name in _in_order(names) if name]
@@ -79,7 +79,7 @@ def _in_order(names: NDArray[np.str_]) -> list[str]:
 def _sources(rows: PackRows) -> list[str]:
     """Return the source of each row; the name of its pack where the pack does not tell."""
     sources = [source for pack in rows.packs for source in pack.sources]
-    return [source or rows.names[pack] for source, pack in zip(sources, rows.pack_of.tolist(), strict=True)]
+    return [source or rows.set_names[pack] for source, pack in zip(sources, rows.pack_of.tolist(), strict=True)]
 
 
 def _at(names: Sequence[str], chosen: NDArray[np.int64]) -> list[str]:

@@ -91,7 +91,7 @@ def _listed(texts: Sequence[str]) -> str:
 
 def _on_copies(audit: Audit) -> Iterator[Finding]:
     unknown = [
-        facts.name for facts, pack in zip(audit.packs, audit.rows.packs, strict=True) if not any(pack.source_digest)
+        name for name, pack in zip(audit.rows.set_names, audit.rows.packs, strict=True) if not any(pack.source_digest)
     ]
     if unknown:
         text = f"Copies cannot be found in {_listed(unknown)}: files of the 2019 kernel tell no digests."

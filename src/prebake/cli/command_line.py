@@ -17,10 +17,10 @@ __all__ = ["app", "main"]
 
 VERBS: tuple[tuple[Callable[..., None], str], ...] = (
     (packs.pack, "pack SOURCE... -o OUT.h5 [OPTIONS]"),
-    (packs.info, "info PACK [--json]"),
-    (packs.verify, "verify PACK"),
+    (packs.info, "info PACK... [--json]"),
+    (packs.verify, "verify PACK..."),
     (packs.repair, "repair PACK SOURCE... [OPTIONS]"),
-    (packs.show, "show PACK [IDS...] -o GRID.png [--before SOURCE...]"),
+    (packs.show, "show PACK... [IDS...] -o GRID.png [--before SOURCE...]"),
     (packs.audit, "audit PACK... [-o PAGE.html] [OPTIONS]"),
     (packs.split, "split PACK... -o FOLDS.csv [OPTIONS]"),
     (training.train, "train PACK... -o RUN [OPTIONS]"),

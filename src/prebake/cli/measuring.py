@@ -31,7 +31,8 @@ def bench(
     Parameters
     ----------
     source
-        A folder, .zip or .tar file of photographs; or a pack, of which only the loading is measured.
+        A folder, .zip or .tar file of photographs; or a pack or quoted pattern ("NAME-*.h5"), of which only
+        the loading is measured.
     recipe
         How prebake bakes, as for pack; the two other ways always do the preprocessing published in 2019.
     size

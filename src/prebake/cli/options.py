@@ -16,10 +16,12 @@ __all__ = [
     "OnError",
     "Open",
     "Output",
+    "PacksAndIds",
     "Paths",
     "RunsAndInput",
     "Workers",
     "allow",
+    "packs_and_ids",
     "runs_and_input",
 ]
 
@@ -30,6 +32,7 @@ MaybeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"])]
 OnError = Literal["fail", "skip"]
 Open = Annotated[bool, Parameter(name="--open")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+PacksAndIds = Annotated[str, Parameter(name="PACK... [IDS...]")]
 Paths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 RunsAndInput = Annotated[Path, Parameter(name="RUN... INPUT")]
 Workers = Annotated[int | None, Parameter(name=["--workers", "-j"])]
@@ -43,8 +46,26 @@ def allow(functions: Sequence[str] | None) -> None:
         allow_function(name)
 
 
-def runs_and_input(paths: Sequence[Path], usage: str) -> tuple[list[Path], Path]:
-    """Tell the runs from the last path, what they are used on.
+def packs_and_ids(given: Sequence[str], usage: str) -> tuple[list[str], list[str]]:
+    """Tell the packs, which stand first, from ids.
+
+    Raises
+    ------
+    OptionError
+        There is no pack; ``usage`` is the command to give.
+    """
+    if not given:
+        raise OptionError("a pack is needed", expected=usage)
+    from prebake.store import is_pack
+
+    number = 1
+    while number < len(given) and (Path(given[number]).is_file() or "*" in given[number]) and is_pack(given[number]):
+        number += 1
+    return [*given[:number]], [*given[number:]]
+
+
+def runs_and_input(paths: Sequence[Path], usage: str) -> tuple[list[Path], Path | list[Path]]:
+    """Tell the runs from what they are used on: the last path, or all packs at the end.
 
     Raises
     ------
@@ -53,4 +74,9 @@ def runs_and_input(paths: Sequence[Path], usage: str) -> tuple[list[Path], Path]
     """
     if len(paths) < 2:
         raise OptionError("a run and an input are needed", expected=usage)
-    return [*paths[:-1]], paths[-1]
+    from prebake.store import is_pack
+
+    last = len(paths) - 1
+    while last > 1 and is_pack(paths[last]) and is_pack(paths[last - 1]):
+        last -= 1
+    return [*paths[:last]], paths[last] if last == len(paths) - 1 else [*paths[last:]]

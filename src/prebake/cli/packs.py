@@ -7,7 +7,20 @@ from typing import Literal
 
 from prebake import terminal
 from prebake.cli.browser import show_in_browser
-from prebake.cli.options import Functions, Json, Layout, MaybeOutput, OnError, Open, Output, Paths, Workers, allow
+from prebake.cli.options import (
+    Functions,
+    Json,
+    Layout,
+    MaybeOutput,
+    OnError,
+    Open,
+    Output,
+    PacksAndIds,
+    Paths,
+    Workers,
+    allow,
+    packs_and_ids,
+)
 from prebake.errors import OptionError
 
 __all__ = ["audit", "info", "pack", "repair", "show", "split", "verify"]
@@ -82,34 +95,33 @@ def pack(
     terminal.say(terminal.packed(result, output))
 
 
-def info(pack: Path, /, *, json_: Json = False) -> None:
+def info(*packs: Path, json_: Json = False) -> None:
     """Tell what is in a pack: rows, size, recipe, codec, labels, failures.
 
     Parameters
     ----------
-    pack
-        The pack.
+    packs
+        The pack; several, or a quoted pattern ("NAME-*.h5"), are told of as one.
     json_
         Print JSON for scripts instead of a table.
     """
     from prebake.store import open_pack, summary
 
-    facts = summary(open_pack(pack))
+    facts = summary(open_pack(packs))
     terminal.say(terminal.as_json(facts) if json_ else terminal.facts(facts))
 
 
-def verify(pack: Path, /) -> None:
+def verify(*packs: Path) -> None:
     """Check every checksum of a pack; name damaged images; exit code 1 if there are any.
 
     Parameters
     ----------
-    pack
-        The pack.
+    packs
+        The pack; or several, or a quoted pattern ("NAME-*.h5").
     """
     from prebake.store import verify_pack
 
-    opened = verify_pack(pack)
-    terminal.say(f"{pack}: all {len(opened):,} images and their columns are as they were written")
+    terminal.say(terminal.verified(verify_pack(packs), packs))
 
 
 def repair(
@@ -128,7 +140,7 @@ def repair(
     Parameters
     ----------
     pack
-        The pack.
+        The pack, or a quoted pattern ("NAME-*.h5").
     sources
         What it was packed from, as it was given then; photographs that have changed since are refused, by digest.
     labels
@@ -141,16 +153,16 @@ def repair(
         A function, as package.module:function, that the pack's recipe may import and call: it may come from a stranger.
     """
     from prebake.packing import repair as run_repair
+    from prebake.store import expand
 
     allow(allow_functions)
-    ids = run_repair(pack, [str(source) for source in sources], labels=labels, layout=layout, workers=workers)
-    terminal.say(terminal.repaired(ids, pack))
+    for path in expand(pack):
+        ids = run_repair(path, [str(source) for source in sources], labels=labels, layout=layout, workers=workers)
+        terminal.say(terminal.repaired(ids, path))
 
 
 def show(
-    pack: Path,
-    /,
-    *ids: str,
+    *packs: PacksAndIds,
     output: Output,
     before: Paths = None,
     count: int = 25,
@@ -159,10 +171,9 @@ def show(
 
     Parameters
     ----------
-    pack
-        The pack.
-    ids
-        The images to draw; without them an even choice over all labels.
+    packs
+        The pack, several, or a quoted pattern ("NAME-*.h5"); then the ids of the images to draw, without which an even
+        choice over all labels is drawn.
     output
         The PNG to write.
     before
@@ -172,7 +183,8 @@ def show(
     """
     from prebake.show import save_grid
 
-    terminal.say(f"wrote {save_grid(pack, output, ids=ids or None, count=count, sources=before)}")
+    paths, ids = packs_and_ids(packs, "prebake show PACK... [IDS...] -o GRID.png")
+    terminal.say(f"wrote {save_grid(paths, output, ids=ids or None, count=count, sources=before)}")
 
 
 def audit(
@@ -190,7 +202,7 @@ def audit(
     Parameters
     ----------
     packs
-        Packs; several are audited as one data set.
+        Packs, or a quoted pattern ("NAME-*.h5"); several are audited as one data set.
     output
         A page ending in .html, complete in itself; or a folder, which gets a PNG of each cluster of copies.
     json_
@@ -223,7 +235,7 @@ def split(*packs: Path, output: Output, folds: int = 5, seed: int = 0, use_test:
     Parameters
     ----------
     packs
-        Packs; the rows of several are put into folds as one data set.
+        Packs, or a quoted pattern ("NAME-*.h5"); the rows of several are put into folds as one data set.
     output
         The CSV to write: id_code, pack, label, group, cluster (of duplicates), fold.
     folds

@@ -41,8 +41,8 @@ def predict(
     Parameters
     ----------
     paths
-        One or several run folders or cross-validations (the mean of all their folds), then what to predict: a pack, a
-        folder or archive, or one photograph.
+        One or several run folders or cross-validations (the mean of all their folds), then what to predict: packs
+        or a quoted pattern ("NAME-*.h5"), a folder or archive, or one photograph.
     output
         The CSV to write: id_code, diagnosis, raw value, spread of several runs, label where known.
     submission
@@ -96,7 +96,8 @@ def explain(
     Parameters
     ----------
     paths
-        One or several run folders, then what to explain: a pack, a folder or archive, or one photograph.
+        One or several run folders, then what to explain: packs or a quoted pattern ("NAME-*.h5"), a folder or archive,
+        or one photograph.
     output
         The folder to write a PNG for each photograph into.
     ids

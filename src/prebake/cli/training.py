@@ -27,7 +27,7 @@ def train(
     Parameters
     ----------
     packs
-        Packs made with the same recipe; several are trained on as one.
+        Packs made with the same recipe, or a quoted pattern ("NAME-*.h5"); several are trained on as one.
     output
         The run folder to write.
     preset
@@ -57,7 +57,7 @@ def cv(
     Parameters
     ----------
     packs
-        Packs made with the same recipe; several are trained on as one.
+        Packs made with the same recipe, or a quoted pattern ("NAME-*.h5"); several are trained on as one.
     output
         The folder to write.
     folds

@@ -27,7 +27,7 @@ from prebake.runs import (
     require_recipe,
     require_size,
 )
-from prebake.store import Pack, is_pack, open_pack
+from prebake.store import Packs, is_pack, open_pack
 
 if TYPE_CHECKING:
     from prebake.recipe import Recipe
@@ -40,7 +40,7 @@ Runs = Pathish | Run | CrossValidation | Sequence[Pathish | Run | CrossValidatio
 
 def explain(
     runs: Runs,
-    source: Pathish | Pack,
+    source: Packs,
     *,
     ids: Sequence[str] | None = None,
     count: int = 16,
@@ -55,7 +55,8 @@ def explain(
         A run, a cross-validation (all its folds), or several: their maps are averaged, as predictions are. They must
         share recipe and thresholds.
     source
-        A pack made with the recipe of the runs; or a folder, .zip, .tar or single photograph, baked by that recipe.
+        A pack made with the recipe of the runs, or a pattern or list of such packs; or a folder, .zip, .tar or
+        single photograph, baked by that recipe.
     ids
         What to explain. Without them ``count`` are chosen: all labels in turn, spread evenly over the source.
     count
@@ -92,8 +93,8 @@ def explain(
     opened = as_runs(runs)
     recipe, _ = _shared(opened)
     with ThreadPoolExecutor(usable_cores(), "prebake-explain") as pool:
-        if isinstance(source, Pack) or is_pack(source):
-            pack = source if isinstance(source, Pack) else open_pack(source)
+        if not isinstance(source, (str, os.PathLike)) or is_pack(source):
+            pack = open_pack(source)
             require_recipe(opened[0], pack.recipe, pack.name)
             subjects = pack_subjects(pack, ids, count, photographs)
         elif photographs is not None:

@@ -50,8 +50,8 @@ class Loader:
     Parameters
     ----------
     packs
-        A pack or its path, or several, which are then one: the rows of the second follow those of the first. They must
-        have been baked with the same recipe.
+        A pack, its path or a pattern (``"eyes-*.h5"``); or several, which are then one: the rows of the second follow
+        those of the first. They must have been baked with the same recipe.
     batch_size
         Rows in a batch of one rank. The last batch may be smaller.
     rows

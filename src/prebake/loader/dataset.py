@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from prebake.errors import MissingExtra, OptionError
 from prebake.loader.joined import JoinedPacks, choose_rows
+from prebake.store import open_pack
 
 if TYPE_CHECKING:
-    import os
-
-    from prebake.store import Pack
+    from prebake.store import Packs
 
 __all__ = ["PackDataset"]
 
@@ -31,7 +30,7 @@ class PackDataset:
     Parameters
     ----------
     pack
-        The pack or its path.
+        The pack, its path or a pattern; or several, which are then one.
     transform
         Called with one image; what it returns takes the place of the image. For workers that are spawned it must be
         picklable.
@@ -58,7 +57,7 @@ class PackDataset:
 
     def __init__(
         self,
-        pack: Pack | str | os.PathLike[str],
+        pack: Packs,
         transform: Callable[[Any], Any] | None = None,
         rows: npt.ArrayLike | None = None,
         *,
@@ -66,8 +65,8 @@ class PackDataset:
     ) -> None:
         if transform_input not in ("auto", "numpy", "pil"):
             raise OptionError("unknown transform_input", expected="auto, numpy or pil", got=transform_input)
-        self._packs = JoinedPacks(pack)
-        self.pack = self._packs.packs[0]
+        self.pack = open_pack(pack)
+        self._packs = JoinedPacks(self.pack)
         self.transform = transform
         self.rows = choose_rows(rows, len(self.pack))
         wants_pil = _wants_pil(transform) if transform_input == "auto" else transform_input == "pil"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from prebake.errors import OptionError, PackError, RecipeMismatch
-from prebake.recipe import require_same
-from prebake.store import Pack, PackRows, Packs
+from prebake.errors import OptionError
+from prebake.store import PackRows, Packs
 
 __all__ = ["JoinedPacks", "choose_rows"]
 
@@ -18,7 +17,7 @@ class JoinedPacks:
     Parameters
     ----------
     packs
-        A pack or a path, or several.
+        A pack, a path or a pattern, or several.
 
     Attributes
     ----------
@@ -40,10 +39,8 @@ class JoinedPacks:
     def __init__(self, packs: Packs) -> None:
         self._rows = PackRows.of(packs, repeated=True)
         self.packs, self.labels = self._rows.packs, self._rows.labels
-        first = self.packs[0]
-        for pack in self.packs[1:]:
-            _require_alike(pack, first)
-        self.shape: tuple[int, int, int] = first.shape
+        self._rows.require_alike()
+        self.shape: tuple[int, int, int] = self.packs[0].shape
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,9 +66,7 @@ class JoinedPacks:
 
     def advise(self, rows: npt.NDArray[np.int64]) -> None:
         """Tell the system that the images of rows will be read soon."""
-        numbers = self._rows.pack_of[rows]
-        for number in np.unique(numbers).tolist():
-            self.packs[number].advise(rows[numbers == number] - self._rows.starts[number])
+        self._rows.advise(rows)
 
     def read_into(self, row: int, out: npt.NDArray[np.uint8]) -> None:
         """Read one image into ``out``, (H, W, C) uint8, C-contiguous; safe in threads; errors as in :meth:`read`."""
@@ -104,20 +99,3 @@ def choose_rows(rows: npt.ArrayLike | None, count: int) -> npt.NDArray[np.int64]
     if len(values) < len(chosen):
         raise OptionError("rows: every row at most once", got=f"row {values[times > 1][0]} more than once")
     return chosen
-
-
-def _require_alike(pack: Pack, first: Pack) -> None:
-    if pack.recipe_digest != first.recipe_digest:
-        if pack.recipe is not None and first.recipe is not None:
-            require_same(pack.recipe, first.recipe, pack.name)
-        expected, got = ("not told" if recipe is None else recipe.describe() for recipe in (first.recipe, pack.recipe))
-        raise RecipeMismatch(
-            f"{pack.name} was baked with another recipe than {first.name}", expected=expected, got=got, do="pack again"
-        )
-    if pack.shape != first.shape:
-        raise PackError(
-            f"{pack.name} and {first.name} cannot be loaded together: their images differ in shape",
-            expected=first.shape,
-            got=pack.shape,
-            do="pack both with the same recipe and --size",
-        )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from prebake.prediction.images import Batch
     from prebake.records import Failure
-    from prebake.store import Pack
+    from prebake.store import Packs
 
 __all__ = ["predict"]
 
@@ -38,7 +38,7 @@ Given = Pathish | Run | CrossValidation
 
 def predict(  # noqa: PLR0913 - one keyword for each option of the command line
     runs: Given | Sequence[Given],
-    source: Pathish | Pack,
+    source: Packs,
     *,
     tta: bool = False,
     weights: Sequence[float] | None = None,
@@ -61,7 +61,8 @@ def predict(  # noqa: PLR0913 - one keyword for each option of the command line
         A run folder, or several: their raw values are averaged. A cross-validation stands for the runs of its folds.
         All must share recipe and thresholds; each normalises the images as its own training did.
     source
-        A pack made with the recipe of the runs; or a folder, .zip, .tar or single photograph, baked by that recipe.
+        A pack made with the recipe of the runs, or a pattern or list of such packs; or a folder, .zip, .tar or
+        single photograph, baked by that recipe.
     tta
         Test-time augmentation: every network sees each image turned by 0, 90, 180 and 270 degrees, and the same
         mirrored, without interpolation; their mean counts. Takes eight times the work of the networks.

@@ -16,7 +16,7 @@ from prebake.prediction.images import Batch, pack_batches, photograph_batches
 from prebake.recipe import require_allowed
 from prebake.runs import require_recipe, require_size
 from prebake.sources import survey
-from prebake.store import Pack, is_pack, open_pack
+from prebake.store import Pack, Packs, is_pack, open_pack
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -49,8 +49,8 @@ class Source:
     batches: Callable[[int, ThreadPoolExecutor], Generator[Batch]]
 
 
-def open_source(source: Pathish | Pack, recipe: Recipe | None, runs: Sequence[Run]) -> Source:
-    """Open a pack, folder, archive or photograph.
+def open_source(source: Packs, recipe: Recipe | None, runs: Sequence[Run]) -> Source:
+    """Open a pack or several, a folder, archive or photograph.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def open_source(source: Pathish | Pack, recipe: Recipe | None, runs: Sequence[Ru
         The runs cannot bake photographs (their recipe may call a function that is not allowed), or the source cannot
         be used.
     """
-    if isinstance(source, Pack) or is_pack(source):
-        return _of_pack(source if isinstance(source, Pack) else open_pack(source), runs)
-    return _of_photographs(source, recipe, runs)
+    if isinstance(source, (str, os.PathLike)) and not is_pack(source):
+        return _of_photographs(source, recipe, runs)
+    return _of_pack(open_pack(source), runs)
 
 
 def _of_pack(pack: Pack, runs: Sequence[Run]) -> Source:
@@ -113,9 +113,9 @@ def _warn_of_training_rows(pack: Pack, runs: Sequence[Run]) -> None:
     if np.isnan(pack.labels).all():
         return
     learnt: set[str] = set()
-    digest = pack.digest
+    digests = {member.digest for member in pack.members}
     for run in runs:
-        names = [known.get("name") for known in run.info["packs"] if known.get("digest") == digest]
+        names = [known.get("name") for known in run.info["packs"] if known.get("digest") in digests]
         if names:
             table = run.split()
             learnt.update(table["id_code"][(table["part"] == "train") & table["pack"].isin(names)])

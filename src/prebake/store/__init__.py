@@ -2,9 +2,11 @@
 
 from prebake.store.codecs import CODECS, codec_named
 from prebake.store.layout import FORMAT_VERSION, Header, Row
+from prebake.store.many import ManyPacks, open_pack, verify_pack
 from prebake.store.mending import mend_pack, not_of_the_format
 from prebake.store.merge import merge_packs
-from prebake.store.reader import Pack, is_pack, open_pack, verify_pack
+from prebake.store.naming import MOST_FILES, expand, file_names, member_of, pattern_of
+from prebake.store.reader import Pack, is_pack
 from prebake.store.several import PackRows, Packs
 from prebake.store.summary import summary
 from prebake.store.writer import PackWriter
@@ -12,18 +14,24 @@ from prebake.store.writer import PackWriter
 __all__ = [
     "CODECS",
     "FORMAT_VERSION",
+    "MOST_FILES",
     "Header",
+    "ManyPacks",
     "Pack",
     "PackRows",
     "PackWriter",
     "Packs",
     "Row",
     "codec_named",
+    "expand",
+    "file_names",
     "is_pack",
+    "member_of",
     "mend_pack",
     "merge_packs",
     "not_of_the_format",
     "open_pack",
+    "pattern_of",
     "summary",
     "verify_pack",
 ]

@@ -15,7 +15,6 @@ import xxhash
 from numpy.typing import NDArray
 
 from prebake.errors import PackDamaged, PackError, PackFormatError
-from prebake.progress import Progress, progress
 from prebake.store import layout
 from prebake.store.checksums import checksum
 from prebake.store.columns import Columns
@@ -26,9 +25,10 @@ if TYPE_CHECKING:
     import os
     from types import TracebackType
 
+    from prebake.progress import Progress
     from prebake.recipe import Recipe
 
-__all__ = ["Pack", "is_pack", "open_pack", "verify_pack"]
+__all__ = ["Pack", "is_pack"]
 
 Pixels = NDArray[np.uint8]
 
@@ -89,7 +89,7 @@ class Pack(Columns):
         height, width, channels = self.shape
         return f"Pack({str(self.path)!r}: {self._rows} images {height}x{width}x{channels}, {self.codec})"
 
-    def __reduce__(self) -> tuple[Callable[[str, str], Pack], tuple[str, str]]:
+    def __reduce__(self) -> tuple[Callable[..., Pack], tuple[Any, ...]]:
         return _reopen, (str(self.path), self._attributes.get("columns_digest", ""))
 
     def __enter__(self) -> Self:
@@ -214,6 +214,16 @@ class Pack(Columns):
     def name(self) -> str:
         """Name of the file without its ending."""
         return self.path.stem
+
+    @property
+    def members(self) -> tuple[Pack, ...]:
+        """The packs that this one is: itself, or those of :class:`~prebake.store.ManyPacks`."""
+        return (self,)
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file."""
+        return self.path.stat().st_size
 
     @cached_property
     def recipe(self) -> Recipe | None:
@@ -373,39 +383,13 @@ def stretches(offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[tupl
     return list(zip(starts[np.r_[0, apart + 1]].tolist(), stops[np.r_[apart, -1]].tolist(), strict=True))
 
 
-def open_pack(path: str | os.PathLike[str]) -> Pack:
-    """Open a pack, or a file of the 2019 kernel, for reading: see :class:`Pack`."""
-    return Pack(path)
-
-
 def is_pack(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path is meant as a pack: by its content, or, of what is no file, by its ending."""
+    """Tell whether a path is meant as a pack: by its content, or, of what is no file (a pattern), by its ending."""
     path = Path(path)
     if not path.is_file():
-        return path.suffix.lower() in (".h5", ".hdf5")
+        return path.suffix.lower() in (".h5", ".hdf5") and not path.is_dir()
     with path.open("rb") as file:
         return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
-
-
-def verify_pack(path: str | os.PathLike[str]) -> Pack:
-    """Open a pack, check every image, with a progress bar, and return it.
-
-    Raises
-    ------
-    PackDamaged
-        Some images do not match their checksums; ``.ids`` names them. Or the structure or the columns are damaged.
-    """
-    pack = Pack(path)
-    with progress("verifying", len(pack)) as bar:
-        damaged = pack.verify(bar)
-    if damaged:
-        shown = ", ".join(damaged[:10]) + (f", ... ({len(damaged)} in all)" if len(damaged) > 10 else "")
-        raise PackDamaged(
-            f"{path}: {len(damaged)} of {len(pack)} images are damaged: {shown}",
-            damaged,
-            do=f"prebake repair {path} SOURCE... bakes only these again; or restore a copy",
-        )
-    return pack
 
 
 def _reopen(path: str, columns_digest: str) -> Pack:

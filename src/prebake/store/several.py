@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prebake.errors import OptionError
-from prebake.store.reader import Pack, open_pack
+from prebake.errors import OptionError, PackError, RecipeMismatch
+from prebake.machine import allow_open_files
+from prebake.store.naming import expand, member_of, pattern_of
+from prebake.store.reader import Pack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,17 +46,22 @@ class PackRows:
 
     @classmethod
     def of(cls, packs: Packs, *, repeated: bool = False) -> PackRows:
-        """Open packs that are given as paths; rows of packs are returned as they are.
+        """Open packs that are given as paths or patterns; rows of packs are returned as they are.
 
         Raises
         ------
         OptionError
             A pack is given twice, and may not be ``repeated``.
+        PackError
+            A pack cannot be opened, or files do not belong together.
         """
         if isinstance(packs, PackRows):
             return packs
         several = [packs] if isinstance(packs, (Pack, str, os.PathLike)) else packs
-        rows = cls(tuple(pack if isinstance(pack, Pack) else open_pack(pack) for pack in several))
+        listed = [one if isinstance(one, Pack) else expand(one) for one in several]
+        _allow(sum(len(one) for one in listed if not isinstance(one, Pack)))
+        rows = cls(tuple(pack for one in listed for pack in (one.members if isinstance(one, Pack) else map(Pack, one))))
+        _require_one_packing(rows.packs)
         path, times = Counter(pack.path.resolve() for pack in rows.packs).most_common(1)[0]
         if times > 1 and not repeated:
             raise OptionError(f"the pack {path} is given {times} times", expected="every pack once")
@@ -115,6 +122,36 @@ class PackRows:
         number = int(self.pack_of[row])
         return self.packs[number], int(row - self.starts[number])
 
+    def advise(self, rows: NDArray[np.int64]) -> None:
+        """Tell the system that the images of rows will be read soon."""
+        numbers = self.pack_of[rows]
+        for number in np.unique(numbers).tolist():
+            self.packs[number].advise(rows[numbers == number] - self.starts[number])
+
+    def require_alike(self) -> None:
+        """Refuse packs that were baked with different recipes, or hold images of different shapes.
+
+        Raises
+        ------
+        RecipeMismatch, PackError
+            Both packs are named.
+        """
+        for pack in self.packs[1:]:
+            _require_alike(pack, self.packs[0])
+
+    @cached_property
+    def set_names(self) -> tuple[str, ...]:
+        """A name for each pack that all files of one set share; that of :attr:`names` where a pack is of no set.
+
+        Examples
+        --------
+        ``2015-00000-of-00002.h5``, ``2015-00001-of-00002.h5`` and ``2019.h5`` are ``2015``, ``2015`` and ``2019``.
+        """
+        targets = [(found.target if (found := member_of(pack.path)) else pack.path) for pack in self.packs]
+        different = list(dict.fromkeys(targets))
+        names = dict(zip(different, distinct_names(different), strict=True))
+        return tuple(names[target] for target in targets)
+
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """(K + 1,) int64: the row that each pack begins with, and the number of all rows."""
@@ -143,3 +180,50 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
         if longer == lengths:  # nothing is shared, or only the ending differs: a.h5 and a.hdf5 in one folder
             return [path.name if times[name] > 1 else name for path, name in zip(paths, names, strict=True)]
         lengths = longer
+
+
+def _allow(files: int) -> None:
+    """Make room for so many open files: each pack is mapped, and stays open."""
+    if (most := allow_open_files(files)) < files:
+        raise PackError(
+            f"{files:,} packs cannot be open at once",
+            expected=f"a limit of open files that leaves room for {files:,}",
+            got=f"room for {most:,}",
+            do="raise the limit (ulimit -Hn), or pack into fewer files: --max-pack-size",
+        )
+
+
+def _require_one_packing(packs: Sequence[Pack]) -> None:
+    """Refuse files that have the names of one set and are of different ones: photographs would be there twice, or not.
+
+    Such a mixture is what an update leaves that was ended while it moved files to their places.
+    """
+    first: dict[Path, Pack] = {}
+    for pack in packs:
+        if (member := member_of(pack.path)) is None:
+            continue
+        before = first.setdefault(member.target, pack)
+        if pack.extra.get("set") != before.extra.get("set"):
+            raise PackError(
+                f"{pattern_of(member.target)}: {before.path.name} and {pack.path.name} were not packed together",
+                do="run the same prebake pack command again",
+            )
+
+
+def _require_alike(pack: Pack, first: Pack) -> None:
+    if pack.recipe_digest != first.recipe_digest:
+        from prebake.recipe import require_same  # noqa: PLC0415 - loads OpenCV
+
+        if pack.recipe is not None and first.recipe is not None:
+            require_same(pack.recipe, first.recipe, f"{pack.path} (beside {first.path})")
+        expected, got = ("not told" if recipe is None else recipe.describe() for recipe in (first.recipe, pack.recipe))
+        raise RecipeMismatch(
+            f"{pack.path} was baked with another recipe than {first.path}", expected=expected, got=got, do="pack again"
+        )
+    if pack.shape != first.shape:
+        raise PackError(
+            f"{pack.path} and {first.path} cannot be loaded together: their images differ in shape",
+            expected=first.shape,
+            got=pack.shape,
+            do="pack both with the same recipe and --size",
+        )

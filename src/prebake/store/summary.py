@@ -19,23 +19,24 @@ __all__ = ["summary"]
 def summary(pack: Pack) -> dict[str, Any]:
     """Return what is in a pack: numbers, text, lists and dictionaries only.
 
-    Keys: ``path, format, rows, size, shape, codec, codec_reason, bytes, recipe, recipe_text, recipe_digest, labels,
-    groups, sources, splits, mean, std, failures, digest, written_by``. ``size`` is the longer side of the images in
-    pixels, ``recipe`` its JSON, ``recipe_text`` the same for people (both empty for files of the 2019 kernel);
-    ``labels`` counts the rows of each label, ``missing`` those without one; ``mean`` and ``std`` are of all pixels of
-    each channel, 0..255; ``digest`` is the identity of the content (:attr:`prebake.store.Pack.digest`).
+    Keys: ``path, files, format, rows, size, shape, codec, codec_reason, bytes, recipe, recipe_text, recipe_digest,
+    labels, groups, sources, splits, mean, std, failures, digest, written_by``. ``size`` is the longer side of the
+    images in pixels, ``recipe`` its JSON, ``recipe_text`` the same for people (both empty for files of the 2019
+    kernel); ``labels`` counts the rows of each label, ``missing`` those without one; ``mean`` and ``std`` are of all
+    pixels of each channel, 0..255; ``digest`` is the identity of the content (:attr:`prebake.store.Pack.digest`).
     """
     mean, std = _pooled(pack)
     recipe = pack.recipe
     return {
         "path": str(pack.path),
+        "files": len(pack.members),
         "format": f"{layout.FORMAT} {layout.FORMAT_VERSION}" if pack.columns else "2019 kernel (no columns)",
         "rows": len(pack),
         "size": max(pack.shape[:2]),
         "shape": list(pack.shape),
         "codec": pack.codec,
         "codec_reason": pack.extra.get("codec_reason", ""),
-        "bytes": pack.path.stat().st_size,
+        "bytes": pack.file_bytes,
         "recipe": recipe.to_dict() if recipe is not None else {},
         "recipe_text": recipe.describe() if recipe is not None else "",
         "recipe_digest": pack.recipe_digest,

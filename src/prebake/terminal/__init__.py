@@ -8,7 +8,7 @@ from prebake.terminal.auditing import audited
 from prebake.terminal.comparing import ablated, compared
 from prebake.terminal.layout import as_json
 from prebake.terminal.measuring import benchmarked
-from prebake.terminal.packs import facts, packed, repaired, split
+from prebake.terminal.packs import facts, packed, repaired, split, verified
 from prebake.terminal.planning import planned
 from prebake.terminal.results import explained, predicted
 from prebake.terminal.streams import complain, say, show_notes
@@ -34,4 +34,5 @@ __all__ = [
     "split",
     "threshold_gain",
     "trained",
+    "verified",
 ]

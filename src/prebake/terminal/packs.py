@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prebake.splits import Folds
     from prebake.store import Pack
 
-__all__ = ["facts", "packed", "repaired", "split"]
+__all__ = ["facts", "packed", "repaired", "split", "verified"]
 
 
 def facts(summary: Mapping[str, object]) -> str:
@@ -61,6 +61,12 @@ def repaired(ids: Sequence[str], path: Path) -> str:
         return f"{path}: nothing is damaged, and nothing was written"
     shown = ", ".join(ids[:10]) + (", ..." if len(ids) > 10 else "")
     return f"{path}: baked {counted(len(ids), 'damaged image')} again, verified: {shown}"
+
+
+def verified(pack: Pack, given: Sequence[Path]) -> str:
+    """Say that nothing is damaged."""
+    what = ", ".join(map(str, given)) if len(given) <= 3 else f"{len(given):,} packs"
+    return f"{what}: all {len(pack):,} images and their columns are as they were written"
 
 
 def split(folds: Folds, output: Path) -> str:
