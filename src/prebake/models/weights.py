@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["load_weights", "save_weights"]
+__all__ = ["UNREADABLE", "load_weights", "require_plain", "save_weights"]
 
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     RuntimeError,
     ValueError,
@@ -33,7 +34,9 @@ _UNREADABLE = (
     AttributeError,
     pickle.UnpicklingError,
     safetensors.SafetensorError,
+    zipfile.BadZipFile,
 )
+"""What reading a file that is no file of weights ends in."""
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str], *, new_head: bool = True) -> None:
@@ -61,8 +64,9 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], *, new_head: bo
     if not path.is_file():
         raise WeightsError(f"there is no file of weights {path}", expected="imagenet, none, or an existing file")
     try:
+        require_plain(path)
         found: dict[str, Tensor] = read_state_dict(str(path), device="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WeightsError(
             f"{path} cannot be read as weights: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             expected="a .safetensors file, or a state_dict saved by torch.save",
@@ -70,6 +74,23 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str], *, new_head: bo
     if not isinstance(found, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
         raise WeightsError(f"{path} holds something else than named tensors")
     _assign(model, rename_weights(found, model), path, new_head=new_head)
+
+
+def require_plain(path: Path) -> None:
+    """Refuse a file of ``torch.save`` that would take more memory than its size: none that it writes is compressed.
+
+    Raises
+    ------
+    ValueError
+        It is such a file.
+    """
+    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    size = sum(member.file_size for member in members)
+    if size > path.stat().st_size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError(f"its parts claim {size} bytes, compressed, which torch.save does not do")
 
 
 def _assign(model: nn.Module, found: dict[str, Tensor], path: Path, *, new_head: bool) -> None:

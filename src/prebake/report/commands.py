@@ -15,7 +15,7 @@ __all__ = ["again", "audit", "cross_validate", "pack", "predict", "report", "thr
 
 def again(run: Run) -> list[str]:
     """Return the command that trains the same once more, from nothing, into a folder beside the run."""
-    words = ["prebake", "train", *(str(pack["path"]) for pack in run.info["packs"])]
+    words = ["prebake", "train", *_packs(run)]
     words += ["-o", f"{run.path}-again", *run.config.options()]
     return [shlex.quote(word) for word in words]
 
@@ -49,8 +49,10 @@ def audit(cv: CrossValidation) -> list[str]:
     return ["prebake", "audit", *map(shlex.quote, _packs(cv)), "-o", "audit.html"]
 
 
-def _packs(cv: CrossValidation) -> list[str]:
-    return [str(pack.get("path", "PACK.h5")) for pack in cv.info["packs"]]
+def _packs(folder: Run | CrossValidation) -> list[str]:
+    """Return the paths of the packs, none of which is an option to a command."""
+    paths = [str(pack.get("path", "PACK.h5")) for pack in folder.info["packs"]]
+    return [f"./{path}" if path.startswith("-") else path for path in paths]
 
 
 def predict(run: Run | CrossValidation) -> list[str]:

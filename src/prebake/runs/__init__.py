@@ -1,7 +1,7 @@
 """What trainings leave behind: run folders and cross-validations, read and written without torch."""
 
 from prebake.runs.crossval import CV, FOLDS, OOF, CrossValidation, FoldScore, Summary, fold_folder, repeat_folder
-from prebake.runs.folder import CONFIG, FORMAT, RECIPE, THRESHOLDS, Fitted
+from prebake.runs.folder import CONFIG, FORMAT, RECIPE, THRESHOLDS, Fitted, require_inside
 from prebake.runs.opening import expand, fitted_thresholds, open_run
 from prebake.runs.run import BEST, CHECKPOINTS, FILES, INFO, LAST, LOGS, METRICS, REPORT, SPLIT, VALIDATION, Run, Worst
 from prebake.runs.thresholds import find_thresholds
@@ -42,6 +42,7 @@ __all__ = [
     "fold_folder",
     "open_run",
     "repeat_folder",
+    "require_inside",
     "require_recipe",
     "require_size",
 ]

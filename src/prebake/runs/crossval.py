@@ -25,7 +25,7 @@ import pandas as pd
 
 from prebake.errors import RunError
 from prebake.metrics import Judged, grade, kappa_interval, summary
-from prebake.runs.folder import ResultFolder, numbers
+from prebake.runs.folder import ResultFolder, numbers, require_inside
 from prebake.runs.run import INFO, METRICS, Run
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["CV", "FOLDS", "OOF", "CrossValidation", "FoldScore", "Summary", "fold_folder", "repeat_folder"]
 
 CV, FOLDS, OOF = "cv.json", "folds.csv", "oof.csv"
+MOST_RUNS = 10_000
 _OOF_COLUMNS = ("id_code", "pack", "label", "group", "fold", "raw", "diagnosis")
 
 
@@ -116,8 +117,12 @@ class CrossValidation(ResultFolder):
         super().__init__(path)
         folds, repeats = self.info["folds"], self.info["repeats"]
         whole = numbers(folds) and all(type(fold) is int and fold >= 0 for fold in folds)
-        if not whole or len(set(folds)) < 2 or repeats < 1:
-            raise RunError(f"{self.path / CV}: 'folds' must be two or more numbers from 0, 'repeats' 1 or more")
+        if not whole or len(set(folds)) < 2 or repeats < 1 or len(folds) * repeats > MOST_RUNS:
+            raise RunError(
+                f"{self.path / CV}: 'folds' must be two or more numbers from 0, 'repeats' 1 or more",
+                expected=f"at most {MOST_RUNS} runs in all",
+                got=f"{len(folds)} folds, {repeats} repeats",
+            )
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -136,8 +141,17 @@ class CrossValidation(ResultFolder):
                 yield repeat, fold, fold_folder(self.path, fold, repeat, self.repeats)
 
     def begun(self) -> dict[tuple[int, int], Run]:
-        """Return the runs that are there, complete or not, by repeat and fold."""
-        return {(repeat, fold): Run(path) for repeat, fold, path in self.places() if (path / INFO).exists()}
+        """Return the runs that are there, complete or not, by repeat and fold.
+
+        Raises
+        ------
+        RunError
+            One cannot be read, or is a link that leads out of the folder.
+        """
+        there = [(repeat, fold, path) for repeat, fold, path in self.places() if (path / INFO).exists()]
+        for _, _, path in there:
+            require_inside(self.path, path)
+        return {(repeat, fold): Run(path) for repeat, fold, path in there}
 
     def missing(self) -> list[Path]:
         """Return the run folders of the folds that are not complete."""

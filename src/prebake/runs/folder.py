@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +21,12 @@ from prebake.version import __version__
 if TYPE_CHECKING:
     import os
 
-__all__ = ["CONFIG", "FORMAT", "RECIPE", "THRESHOLDS", "Fitted", "ResultFolder", "numbers"]
+__all__ = ["CONFIG", "FORMAT", "RECIPE", "THRESHOLDS", "Fitted", "ResultFolder", "numbers", "require_inside"]
 
 FORMAT = 1
 CONFIG, RECIPE, THRESHOLDS = "config.json", "recipe.json", "thresholds.json"
 STATES = ("training", "complete")
+MOST_BYTES = {".json": 1 << 24, ".csv": 1 << 30}
 
 _TEXT_COLUMNS = {"id_code": str, "pack": str, "group": str, "part": str}
 
@@ -73,8 +74,11 @@ class ResultFolder:
                 raise RunError(f"{self.path / name} lacks {key!r}, or it is of the wrong kind", got=info.get(key))
         if info["state"] not in STATES:
             raise RunError(f"{self.path / name} has an unknown state", expected=STATES, got=info["state"])
-        if not all(isinstance(pack, dict) for pack in info["packs"]):
-            raise RunError(f"{self.path / name}: 'packs' must be objects")
+        if not all(isinstance(pack, dict) and _fits(pack, _OF_PACKS) for pack in info["packs"]):
+            raise RunError(f"{self.path / name}: 'packs' must be objects with name, path, digest and rows")
+        if not _fits(info, _MAY_SAY):
+            told = {key: info[key] for key in _MAY_SAY if key in info}
+            raise RunError(f"{self.path / name}: a value is of the wrong kind", got=told)
         self.info: dict[str, Any] = info
 
     def __repr__(self) -> str:
@@ -130,17 +134,16 @@ class ResultFolder:
         path = self.path / name
         if not path.is_file():
             raise RunError(f"{self.path} has no {name}", do=self._advice())
-        if not path.resolve().is_relative_to(self.path.resolve()):
-            raise RunError(
-                f"{path} leads out of the run folder", got=f"a link to {path.resolve()}", do="copy the file in"
-            )
+        require_inside(self.path, path)
+        if (size := path.stat().st_size) > (limit := MOST_BYTES.get(path.suffix, size)):
+            raise RunError(f"{path} is too large to be what its name says", expected=f"at most {limit} bytes", got=size)
         return path
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.file(name)
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, RecursionError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {error}") from error
         if not isinstance(value, dict):
             raise RunError(f"{path} does not hold what it should", expected="a JSON object", got=type(value).__name__)
@@ -169,11 +172,45 @@ class ResultFolder:
         return f"name a folder that prebake {self.verb} wrote"
 
 
+def require_inside(folder: Path, path: Path) -> None:
+    """Refuse a path that leads out of a folder, so that a folder from a stranger is that folder and nothing else.
+
+    Raises
+    ------
+    RunError
+        It is a link to elsewhere.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise RunError(f"{path} leads out of the run folder", got=f"a link to {path.resolve()}", do="copy it in")
+
+
 def numbers(value: object, count: int | None = None) -> bool:
-    """Whether something read from JSON is a list of (so many) numbers."""
-    return (
-        isinstance(value, list) and count in (None, len(value)) and all(type(entry) in (int, float) for entry in value)
-    )
+    """Whether something read from JSON is a list of (so many) finite numbers."""
+    return isinstance(value, list) and count in (None, len(value)) and all(map(_is_number, value))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and -1e300 < value < 1e300  # type: ignore[operator] # NaN is not, nor 10**400
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 62
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+# What may be absent, but is not believed to be something else where it is there.
+_MAY_SAY = {
+    **dict.fromkeys(("best_epoch", "n_train", "n_val", "n_unlabelled", "n_test"), _is_count),
+    "seconds": _is_number,
+}
+_OF_PACKS = {**dict.fromkeys(("name", "path", "digest"), _is_text), "rows": _is_count}
+
+
+def _fits(told: Mapping[str, Any], kinds: Mapping[str, Callable[[object], bool]]) -> bool:
+    return all(fits(told[key]) for key, fits in kinds.items() if key in told)
 
 
 def _missing(path: Path) -> dict[str, list[str]]:

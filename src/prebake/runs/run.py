@@ -16,12 +16,11 @@
 ========================  ==============================================================================
 
 A folder is read by these names alone: no path that stands inside a file is ever followed, and a name that leads out of
-the folder (a symbolic link) is refused, so a run from a stranger reads nothing else.
+the folder (a symbolic link) is refused, so a run from a stranger reads and writes nothing else.
 """
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,6 +28,7 @@ import numpy as np
 
 from prebake.errors import RunError
 from prebake.metrics import Judged
+from prebake.runs.arrays import read_arrays
 from prebake.runs.folder import CONFIG, RECIPE, THRESHOLDS, ResultFolder, numbers
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ CHECKPOINTS, LOGS, REPORT = "checkpoints", "logs", "report.html"
 FILES = (INFO, CONFIG, RECIPE, SPLIT, METRICS, VALIDATION, BEST, LAST, WORST, CHECKPOINTS, LOGS, THRESHOLDS, REPORT)
 
 _LARGEST_WORST = 1 << 30
+_LARGEST_SIDE = 1 << 13  # of an image in pixels: some networks take memory by it
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class Run(ResultFolder):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
         info, given = self.info, self.info["input"]
-        if not (isinstance(given.get("size"), int) and numbers(given.get("mean"), 3) and numbers(given.get("std"), 3)):
+        fits = type(given.get("size")) is int and 1 <= given["size"] <= _LARGEST_SIDE
+        if not (fits and numbers(given.get("mean"), 3) and numbers(given.get("std"), 3)):
             raise RunError(f"{self.path / INFO}: 'input' needs size, mean and std of three channels", got=given)
         if not numbers(info["thresholds"]):
             raise RunError(f"{self.path / INFO}: 'thresholds' must be numbers", got=info["thresholds"])
@@ -170,15 +172,11 @@ class Run(ResultFolder):
         """Return the validation rows with the largest error as pictures, the worst first."""
         path = self.file(WORST)
         try:
-            with zipfile.ZipFile(path) as archive:
-                size = sum(member.file_size for member in archive.infolist())
-            if size > _LARGEST_WORST:
-                raise RunError(f"{path} is too large to be what its name says", expected="under 1 GiB", got=size)
-            with np.load(path, allow_pickle=False) as stored:
-                images, ids, labels, raw = (stored[name] for name in ("images", "ids", "labels", "raw"))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            images, ids, labels, raw = read_arrays(path, ("images", "ids", "labels", "raw"), _LARGEST_WORST)
+        except ValueError as error:
             raise RunError(f"{path} cannot be read: {error}") from error
-        fits = images.ndim == 4 and images.shape[-1] == 3 and images.dtype == np.uint8
+        fits = images.ndim == 4 and images.shape[-1] == 3 and images.dtype == np.uint8 and ids.dtype.kind == "U"
+        fits = fits and images.size > 0 and all(array.dtype.kind in "fiu" for array in (labels, raw))
         if not fits or any(array.shape != images.shape[:1] for array in (ids, labels, raw)):
             raise RunError(f"{path} holds arrays that do not belong together", got=images.shape)
         return Worst(images, tuple(map(str, ids)), labels.astype(np.float32), raw.astype(np.float32))

@@ -33,6 +33,7 @@ BROKEN = -1
 """Size of a link that leads nowhere."""
 
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # what following a broken link ends in
+_LONGEST_LINK = 4096  # bytes; what is cut off leads nowhere
 _MOST_VISITS = 64  # links that lead to one folder; more is a maze of links, not a data set
 _COMPRESSED = {
     b"\x1f\x8b": "gunzip --keep",
@@ -246,7 +247,8 @@ def _zip_files(root: str, mtime: int) -> list[File]:
                     do="unpack it, remove the wrong one, and pack the folder",
                 )
             if stat.S_ISLNK(info.external_attr >> 16):
-                target = archive.read(info).decode("utf-8", "replace") if info.file_size <= 4096 else ""
+                with archive.open(info) as link:  # never more than is asked for, whatever the directory tells
+                    target = link.read(_LONGEST_LINK).decode("utf-8", "replace")
                 links[name] = str(PurePosixPath(name).parent / target)
             else:
                 files[name] = File(name, info.file_size, f"zip:{mtime}:{info.header_offset}:{info.CRC:08x}")

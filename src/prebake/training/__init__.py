@@ -19,7 +19,7 @@ from prebake.memory import kept_memory
 from prebake.models import build_model
 from prebake.runs import Run, RunWriter
 from prebake.training.data import Data, Fold, augmentation, gather
-from prebake.training.folder import Finish, alone, begin, check_folder, first_process
+from prebake.training.folder import Finish, alone, begin, check_folder, first_process, require_checkpoint
 from prebake.training.learner import Learner
 from prebake.training.loggers import logging_to
 from prebake.training.watch import Checkpoints, Stop, Stopped, TerminalBar, checkpoint_path, hushed
@@ -99,6 +99,8 @@ def fit(
 def _train(writer: RunWriter, config: TrainConfig, data: Data) -> None:
     checkpoint = checkpoint_path(writer.checkpoints)
     resumed = checkpoint.is_file()
+    if resumed:
+        require_checkpoint(checkpoint)
     torch.manual_seed(config.seed)
     model, pretraining = build_model(
         config.model, "none" if resumed else config.weights, image_size=data.size, dropout=config.dropout

@@ -22,8 +22,9 @@ from lightning.pytorch.callbacks import Callback
 from prebake.errors import RunError
 from prebake.metrics import DEFAULT_THRESHOLDS, grade
 from prebake.models import save_weights
-from prebake.runs import BEST, FILES, INFO, LAST, Run, RunWriter, Worst
-from prebake.training.learner import Learner
+from prebake.models.weights import UNREADABLE, require_plain
+from prebake.runs import BEST, CHECKPOINTS, FILES, INFO, LAST, Run, RunWriter, Worst, require_inside
+from prebake.training.learner import STATE, Learner
 from prebake.training.watch import best_path
 from prebake.version import __version__
 
@@ -44,6 +45,7 @@ __all__ = [
     "first_process",
     "now",
     "pack_differences",
+    "require_checkpoint",
     "versions",
 ]
 
@@ -83,6 +85,8 @@ def alone(folder: Path, nodes: int) -> Iterator[None]:
 
 def check_folder(folder: Path, config: TrainConfig, data: Data) -> Run | None:
     """Return the run if it is complete, ``None`` if there is something to do; refuse what is another training."""
+    for path in (*(folder / name for name in FILES), *folder.glob(f"{CHECKPOINTS}/*")):
+        require_inside(folder, path)  # a training writes there
     if not (folder / INFO).exists():
         others = sorted(path.name for path in folder.iterdir() if path.name not in FILES and path.name[0] != ".")
         if others:
@@ -104,6 +108,28 @@ def check_folder(folder: Path, config: TrainConfig, data: Data) -> Run | None:
     return found if found.complete else None
 
 
+def require_checkpoint(path: Path) -> None:
+    """Refuse what is no checkpoint of a training, before anything of it is used; no code in it is run.
+
+    Raises
+    ------
+    RunError
+        It cannot be read as plain data, or lacks what resuming needs.
+    """
+    try:
+        require_plain(path)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        problem = "" if isinstance(found, dict) and STATE in found else "it holds something else"
+    except UNREADABLE as error:
+        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if problem:
+        raise RunError(
+            f"{path} is not a checkpoint that a training can go on from",
+            got=problem,
+            do="remove it, and the same call begins anew; or choose another folder with -o",
+        )
+
+
 def config_differences(before: TrainConfig, now: TrainConfig) -> list[str]:
     """Return a line for each field that differs and that decides what a training does."""
     values = now.to_dict()
@@ -116,7 +142,7 @@ def config_differences(before: TrainConfig, now: TrainConfig) -> list[str]:
 
 def pack_differences(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line where two lists of packs, as :meth:`Data.describe_packs` gives them, hold other images."""
-    if [pack["digest"] for pack in before] == [pack["digest"] for pack in now]:
+    if [pack.get("digest") for pack in before] == [pack["digest"] for pack in now]:
         return []
     return [f"packs: {_names(before)} before, {_names(now)} now"]
 
@@ -141,7 +167,7 @@ def _side(fold: int | None) -> str:
 
 
 def _names(packs: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(f"{pack['name']} ({str(pack['digest'])[:8]})" for pack in packs)
+    return ", ".join(f"{pack.get('name')} ({str(pack.get('digest'))[:8]})" for pack in packs)
 
 
 def begin(writer: RunWriter, config: TrainConfig, data: Data, augment: Augment, *, resumed: bool) -> None:

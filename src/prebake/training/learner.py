@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from prebake.loader.checked import Verify
     from prebake.training.data import Data
 
-__all__ = ["Learner", "learning_rate"]
+__all__ = ["STATE", "Learner", "learning_rate"]
 
-_STATE = "prebake"
+STATE = "prebake"  # key of a checkpoint under which the learner keeps its own
 VERIFY: dict[str, Verify] = {"none": False, "first": "first", "always": True}
 _NEEDS_INPUT = (nn.SiLU, nn.Hardswish, nn.Mish)
 """Activations whose gradient is computed from what they were given."""
@@ -303,7 +303,7 @@ class Learner(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the history and the sums of an epoch under way, over all ranks."""
-        checkpoint[_STATE] = {
+        checkpoint[STATE] = {
             "history": copy.deepcopy(self.history),
             "best": (self.best_epoch, self.best_value, torch.from_numpy(self.best_raw)),
             "epoch": (*self._sums(), self._elapsed(), self._waited_so_far()),
@@ -311,7 +311,7 @@ class Learner(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Take up what :meth:`on_save_checkpoint` left; the sums are the first rank's, whatever number there are."""
-        state = checkpoint[_STATE]
+        state = checkpoint[STATE]
         self.history = state["history"]
         self.best_epoch, self.best_value, best_raw = state["best"]
         self.best_raw = best_raw.numpy()
