@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import safetensors.numpy
 
 from prebake.files import digest
 from prebake.fundus_art import generate
@@ -183,7 +184,10 @@ def the_folds(folder: Path) -> str:
 
 def _numbers(path: Path) -> str:
     metrics = pd.read_csv(path / "metrics.csv").drop(columns=list(TIMED)).to_csv(index=False)
-    files = [digest((path / name).read_bytes()) for name in ("best.safetensors", "last.safetensors", "validation.csv")]
+    files = [digest((path / "validation.csv").read_bytes())]
+    for name in ("best.safetensors", "last.safetensors"):
+        tensors = safetensors.numpy.load_file(path / name)  # the bytes of the file also tell the order of its notes
+        files += [f"{key} {digest(tensor.tobytes())}" for key, tensor in sorted(tensors.items())]
     left = sorted(entry.name for entry in path.iterdir() if entry.name == "checkpoints" or entry.name.startswith("."))
     return digest("\n".join([metrics, *files, *left]).encode())
 
