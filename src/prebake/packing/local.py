@@ -30,9 +30,8 @@ from prebake.memory import keep_memory
 __all__ = ["LocalPool", "WorkerLost"]
 
 LOOK_SECONDS = 1.0  # how often a process is looked at that says nothing: its own children may hold its pipes open
-FIRST_TO_GO = (
-    500  # added to a worker's badness when the system chooses what to kill for memory (proc(5), oom_score_adj)
-)
+FIRST_TO_GO = 500
+"""Added to a worker's badness when the system chooses what to kill for memory (proc(5), oom_score_adj)."""
 
 
 class WorkerLost(BrokenExecutor):
