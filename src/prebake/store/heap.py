@@ -16,6 +16,7 @@ __all__ = ["ELEMENT_BYTES", "variable_texts"]
 ELEMENT = struct.Struct("<IQI")  # length, address of the collection, number of the object in it
 COLLECTION, OBJECT = struct.Struct("<4sB3xQ"), struct.Struct("<HHIQ")
 ELEMENT_BYTES = ELEMENT.size
+MOST_BYTES = 1 << 30  # of all texts: a million of them may be one and the same of a megabyte
 
 
 def variable_texts(file: NDArray[np.uint8], start: int, count: int) -> NDArray[Any]:
@@ -35,6 +36,9 @@ def variable_texts(file: NDArray[np.uint8], start: int, count: int) -> NDArray[A
     """
     collections: dict[int, dict[int, bytes]] = {}
     left, found = len(file), np.empty(count, object)
+    lengths = file[start : start + count * ELEMENT.size].reshape(-1, ELEMENT.size)[:, :4].copy().view("<u4")
+    if int(lengths.sum(dtype=np.uint64)) > MOST_BYTES:
+        raise ValueError("texts that are too long for ids")
     for place, (length, address, number) in enumerate(
         ELEMENT.iter_unpack(file[start : start + count * ELEMENT.size].data)
     ):

@@ -17,15 +17,13 @@ from prebake.errors import PackDamaged, PackError, PackFormatError, PrebakeError
 from prebake.store import layout
 from prebake.store.chunks import chunk_table
 from prebake.store.codecs import Codec, Gzip, Raw, Zstd
-from prebake.store.fallback import HDF5_ERRORS, filters_of, has_filter
+from prebake.store.fallback import HARMLESS, HDF5_ERRORS, SHUFFLE, filters_of, has_filter, require_no_bomb
 from prebake.store.heap import ELEMENT_BYTES, variable_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Structure", "read_structure"]
-
-SHUFFLE = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,6 +167,8 @@ class _Opened:
     def bare_ids(self, ids: h5py.h5d.DatasetID) -> NDArray[Any]:
         """Read fixed-length text with HDF5, and text of any length out of the heap, which HDF5 may not get through."""
         if ids.dtype.kind == "S":
+            self.require_filters(ids.get_create_plist())
+            require_no_bomb(ids, [range(ids.shape[0])], self.buffer)
             return np.asarray(h5py.Dataset(ids)[()])
         if ids.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS:
             self.refuse(f"{layout.IDS}, text of any length, in chunks")
@@ -201,10 +201,17 @@ class _Opened:
         if codec is not None:
             offsets, sizes = self.chunks(images, shape, bit)
             return Structure(self.buffer, shape, codec, offsets, sizes, pixels, attributes, columns, ids)
-        if missing := [number for number in filters_of(create) if not has_filter(number)]:
-            self.refuse(f"images behind HDF5 filter {missing[0]}, which is not installed")
+        self.require_filters(create)
         none = np.zeros(rows, np.int64)
         return Structure(self.buffer, shape, None, none, none, None, attributes, columns, ids)
+
+    def require_filters(self, create: h5py.h5p.PropDCID) -> None:
+        """Refuse filters that are not known, and compressions in one another: ten bytes could be a gigabyte."""
+        numbers = filters_of(create)
+        if missing := [number for number in numbers if not has_filter(number)]:
+            self.refuse(f"data behind HDF5 filter {missing[0]}, which is not installed")
+        if sum(number not in HARMLESS for number in numbers) > 1:
+            self.refuse("data behind several compressions, one in the other")
 
     def stored(self, dataset: h5py.h5d.DatasetID) -> int:
         """Return how many bytes of the file a dataset takes. HDF5 would go through its chunks without looking."""
