@@ -32,7 +32,8 @@ def table(name: str) -> str:
         several = list(dict.fromkeys(arms))  # the arm that others are compared with may stand there several times
         first = several[0]
         compared = first.against != "-" and len(several) > 1
-        times = "1 round" if rounds == 1 else f"{rounds} rounds"
+        what_counts = "photograph" if name == "fidelity" else "round"  # there each arm is measured once on each
+        times = f"{rounds} {what_counts}{'s' * (rounds > 1)}"
         parts += [
             f"\n**{row}. {what}** ({first.cache} cache, {times})\n",
             f"| | {unit} | lowest ... highest |" + f" times {first.against} |" * compared,
