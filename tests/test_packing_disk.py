@@ -13,6 +13,7 @@ import pytest
 
 import packing_helpers as helpers
 from packing_helpers import photographs, recipe
+from prebake import locks
 from prebake.errors import NoSpace, PackError, PackLocked
 from prebake.packing import folder, job, pack
 from prebake.packing.folder import WorkFolder
@@ -100,7 +101,7 @@ def test_a_disk_that_is_full_meanwhile_is_told_and_finished_parts_are_kept(tmp_p
 
 def test_a_forked_process_does_not_keep_the_lock(tmp_path):
     with WorkFolder.held(tmp_path / "out.h5"):
-        assert len(folder._HELD) == 1
+        assert len(locks._HELD) == 1
         ready, go = os.pipe()
         child = os.fork()
         if child == 0:  # the child lives on after the lock was let go of here

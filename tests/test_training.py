@@ -376,7 +376,7 @@ def test_a_folder_with_something_else_is_left_alone(packs: list[Path], tmp_path:
 
 
 def test_two_trainings_do_not_share_a_folder(packs: list[Path], tmp_path: Path) -> None:
-    handle = os.open(tmp_path, os.O_RDONLY)
+    handle = os.open(tmp_path / ".lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with pytest.raises(RunError, match="another process"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from prebake.errors import OptionError, RunError
 from prebake.files import write_json
+from prebake.locks import held_lock
 from prebake.runs import (
     CONFIG,
     CV,
@@ -71,14 +71,11 @@ class Plan:
 
 @contextlib.contextmanager
 def in_turn(folder: Path) -> Iterator[None]:
-    """Wait for other processes that are in such a block for the same folder; on file systems that have locks."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    """Wait for other processes that are in such a block for the same folder; where it may be written to."""
+    with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            stack.enter_context(held_lock(folder / ".lock", wait=True))
         yield
-    finally:
-        os.close(handle)
 
 
 def prepare(packs: Packs, folder: Path, config: TrainConfig, folds: FoldsFrom, repeats: int) -> Plan:

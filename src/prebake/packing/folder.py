@@ -14,14 +14,10 @@ For the target ``OUT.h5`` it is ``.OUT.h5.prebake/``::
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import functools
 import json
 import os
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from prebake.errors import NoSpace, PackError, PackLocked
 from prebake.files import digest, is_full, sync_folder, write_json, write_text
+from prebake.locks import Held, held_lock
 from prebake.packing.codec_choice import CodecChoice
 from prebake.store import CODECS, Pack
 
@@ -119,27 +116,36 @@ class WorkFolder:
         """
         folder = target.with_name(f".{target.name}.prebake")
         work = cls(folder)
-        try:
-            lock = _lock(folder, target)
-        except OSError as error:
-            raise PackError(
-                f"cannot write beside {target}", got=error.strerror or error, do="see to it, or choose another place"
-            ) from None
-        try:
-            work.parts.mkdir(exist_ok=True)
-            work.stop_earlier_runs()
-            yield work
-        except OSError as error:
-            raise (NoSpace if is_full(error) else PackError)(
-                f"packing to {target} cannot go on",
-                got=error,
-                do="see to it, then run the same command again: finished parts are kept",
-            ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                work.stop_earlier_runs()  # workers that were ended leave what they had not finished
-                work.parts.rmdir()  # only where it is empty
-            _unlock(lock, folder)
+        with contextlib.ExitStack() as stack:
+            stack.callback(_remove_empty, folder)  # when the lock is gone
+            try:
+                stack.enter_context(held_lock(folder / "lock"))
+            except Held as holder:
+                raise PackLocked(
+                    f"another process packs to {target}, or repairs it",
+                    got=holder,
+                    do="wait until it is done, or stop it; or choose another target",
+                ) from None
+            except OSError as error:
+                raise PackError(
+                    f"cannot write beside {target}",
+                    got=error.strerror or error,
+                    do="see to it, or choose another place",
+                ) from None
+            try:
+                work.parts.mkdir(exist_ok=True)
+                work.stop_earlier_runs()
+                yield work
+            except OSError as error:
+                raise (NoSpace if is_full(error) else PackError)(
+                    f"packing to {target} cannot go on",
+                    got=error,
+                    do="see to it, then run the same command again: finished parts are kept",
+                ) from error
+            finally:
+                with contextlib.suppress(OSError):
+                    work.stop_earlier_runs()  # workers that were ended leave what they had not finished
+                    work.parts.rmdir()  # only where it is empty
 
     def begin_run(self) -> Path:
         """Make the folder for the notes of a new run. Removing it tells workers, wherever they are, to stop."""
@@ -224,70 +230,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value if good else {}
 
 
-def _lock(folder: Path, target: Path) -> int:
-    """Make the folder and take its lock, note in it who holds it, and return its file descriptor."""
-    path = folder / "lock"
-    while True:
-        lock = _open_lock(path)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(lock, 200, 0).decode(errors="replace").strip() or "unknown"
-            os.close(lock)
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise PackLocked(
-                f"another process packs to {target}, or repairs it",
-                got=holder,
-                do="wait until it is done, or stop it; or choose another target",
-            ) from None
-        if _is_file(lock, path):
-            break
-        os.close(lock)  # whoever held it before has removed it meanwhile: try the new one
-    with contextlib.suppress(OSError):  # a full disk; the lock is held all the same
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-    _register_after_fork()
-    _HELD.add(lock)
-    return lock
-
-
-def _open_lock(path: Path, attempts: int = 20) -> int:
-    """Make the folder and open its lock file; again when another process removes the empty folder at that moment."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except (FileExistsError, FileNotFoundError):
-        if attempts == 1:  # something else is in the way, and stays there
-            raise
-    return _open_lock(path, attempts - 1)
-
-
-def _is_file(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _unlock(lock: int, folder: Path) -> None:
-    _HELD.discard(lock)
-    (folder / "lock").unlink(missing_ok=True)
-    os.close(lock)
+def _remove_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        folder.rmdir()  # only where it is empty
-
-
-_HELD: set[int] = set()  # descriptors of the locks that this process holds
-
-
-@functools.cache
-def _register_after_fork() -> None:
-    """See to it that a process forked from this one does not share its locks, and keep them after its death."""
-
-    def let_go() -> None:
-        for lock in _HELD:
-            os.close(lock)
-        _HELD.clear()
-
-    os.register_at_fork(after_in_child=let_go)
+        folder.rmdir()

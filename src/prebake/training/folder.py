@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import platform
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +18,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import Callback
 
 from prebake.errors import RunError
+from prebake.locks import Held, held_lock
 from prebake.metrics import DEFAULT_THRESHOLDS, grade
 from prebake.models import save_weights
 from prebake.models.weights import UNREADABLE, require_plain
@@ -50,6 +49,7 @@ __all__ = [
 ]
 
 WORST_SHOWN = 24
+LOCK = ".lock"
 FREE_TO_CHANGE = ("accelerator", "devices", "nodes", "strategy", "threads", "verify", "checkpoint_minutes", "logger")
 """Fields that say where a training runs, not what it does: they may differ when it goes on."""
 
@@ -68,19 +68,13 @@ def alone(folder: Path, nodes: int) -> Iterator[None]:
     if not first_process() or (nodes > 1 and os.environ.get("NODE_RANK", "0") != "0"):
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"another process trains into {folder}", do="wait for it, or choose another folder"
-            ) from error
-        except OSError as error:  # a file system without locks
-            warnings.warn(f"{folder} cannot be locked ({error}); let nothing else train into it", stacklevel=4)
+            stack.enter_context(held_lock(folder / LOCK))
+        except Held as holder:
+            do = "wait for it, or choose another folder"
+            raise RunError(f"another process trains into {folder}", got=holder, do=do) from None
         yield
-    finally:
-        os.close(handle)
 
 
 def check_folder(folder: Path, config: TrainConfig, data: Data) -> Run | None:
