@@ -16,8 +16,9 @@ from page_helpers import HOSTILE, Page, table_of
 from prebake import cli, metrics, terminal
 from prebake.config import TrainConfig
 from prebake.errors import OptionError, RunError
+from prebake.recipe import Recipe
 from prebake.report import commands, write_report
-from prebake.runs import find_thresholds
+from prebake.runs import RECIPE, find_thresholds
 from report_helpers import THRESHOLDS, make_cv, make_run
 
 
@@ -232,7 +233,11 @@ def test_what_stands_in_the_folder_is_shown_as_text(tmp_path):
     table = table_of(np.tile([0.0, 1.0, 2.0, 3.0], 6), np.tile([0.1, 1.2, 1.9, 0.3], 6)).assign(pack=HOSTILE)
     table.loc[3, "id_code"] = HOSTILE
     told = [{"path": "/data/it's; rm -rf $HOME.h5", "name": HOSTILE, "digest": HOSTILE, "rows": 1}]
-    page = page_of(make_cv(tmp_path / "<b>cv & co", table=table, count=24, packs=told))
+    cv = make_cv(tmp_path / "<b>cv & co", table=table, count=24, packs=told)
+    (cv.path / RECIPE).write_text(Recipe(HOSTILE, 256, Recipe.named("kernel").steps).to_json())
+    fitted = {"thresholds": [0.5, 1.5, 2.5, 3.5], "worthwhile": False, "sentence": HOSTILE}
+    (cv.path / "thresholds.json").write_text(json.dumps(fitted))
+    page = page_of(cv)
     assert not page.all("script")
     assert not page.all("b")
     assert not any("onerror" in attributes for attributes in page.all("img"))

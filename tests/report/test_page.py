@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from page_helpers import HOSTILE, Page, table_of
 from prebake.config import TrainConfig
 from prebake.errors import RunError
 from prebake.metrics import kappa_interval, quadratic_weighted_kappa
+from prebake.recipe import Recipe
 from prebake.report import write_report
 from prebake.runs import RunWriter
 from report_helpers import make_run
@@ -84,6 +86,10 @@ def test_what_stands_in_the_run_is_shown_as_text(tmp_path):
     run = make_run(tmp_path / "<b>run & co", table=table)
     run.info["packs"][0] |= {"name": HOSTILE, "path": "/data/it's; rm -rf $HOME.h5"}
     run.info["versions"] = {HOSTILE: HOSTILE}
+    run.info["model"] = run.info["device"] = run.info["precision"] = run.info["created"] = HOSTILE
+    RunWriter(run.path).write_recipe(Recipe(HOSTILE, 256, Recipe.named("kernel").steps))
+    fitted = {"thresholds": [0.5, 1.5, 2.5, 3.5], "worthwhile": False, "sentence": HOSTILE}
+    (run.path / "thresholds.json").write_text(json.dumps(fitted))
     page = page_of(run)
     assert not page.all("script")
     assert not page.all("b")
