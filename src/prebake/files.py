@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -16,7 +17,19 @@ import xxhash
 
 from prebake.errors import NoSpace
 
-__all__ = ["atomic_path", "check_space", "digest", "human_bytes", "is_full", "sync_folder", "write_json", "write_text"]
+__all__ = [
+    "atomic_path",
+    "check_space",
+    "count_bytes",
+    "digest",
+    "human_bytes",
+    "is_full",
+    "sync_folder",
+    "write_json",
+    "write_text",
+]
+
+UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def digest(data: bytes | bytearray | memoryview) -> str:
@@ -80,11 +93,26 @@ def human_bytes(count: float) -> str:
     >>> human_bytes(1_500_000_000)
     '1.5 GB'
     """
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in UNITS[:-1]:
         if abs(count) < 1000:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
-    return f"{count:.1f} TB"
+    return f"{count:.1f} {UNITS[-1]}"
+
+
+def count_bytes(text: str) -> int | None:
+    """Read a number of bytes (powers of 1000, as disks are sold); ``None`` where it is none.
+
+    Examples
+    --------
+    >>> count_bytes("50GB"), count_bytes("1.5 mb"), count_bytes("800"), count_bytes("big")
+    (50000000000, 1500000, 800, None)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?b)?", text.strip().lower())
+    if found is None:
+        return None
+    power = [unit.lower() for unit in UNITS].index(found[2] or "b")
+    return int(float(found[1]) * 1000.0**power)
 
 
 def is_full(error: OSError) -> bool:

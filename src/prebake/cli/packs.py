@@ -38,6 +38,7 @@ def pack(
     on_error: OnError = "fail",
     time_limit: float = 60,
     memory_limit: float | None = None,
+    max_pack_size: str | None = None,
     allow_functions: Functions = None,
 ) -> None:
     """Bake photographs into a pack (one HDF5 file): decode, crop and resize each of them once, in parallel.
@@ -73,10 +74,13 @@ def pack(
         Seconds that one photograph may take; one that takes longer is ended and cannot be baked.
     memory_limit
         Gigabytes that the processes may take together; three quarters of the machine's memory without it.
+    max_pack_size
+        Such as 50GB: write files OUT-00000-of-00012.h5, ... of at most that size instead of one, each a complete pack.
     allow_functions
         A function, as package.module:function, that a .json recipe may import and call: it may come from a stranger.
     """
     from prebake.packing import pack as run_pack
+    from prebake.store import pattern_of
 
     allow(allow_functions)
     result = run_pack(
@@ -91,8 +95,9 @@ def pack(
         on_error=on_error,
         time_limit=time_limit,
         memory_limit=memory_limit,
+        max_pack_size=max_pack_size,
     )
-    terminal.say(terminal.packed(result, output))
+    terminal.say(terminal.packed(result, output if max_pack_size is None else pattern_of(output)))
 
 
 def info(*packs: Path, json_: Json = False) -> None:

@@ -18,8 +18,9 @@ from prebake.packing.folder import WorkFolder
 from prebake.packing.job import Job
 from prebake.packing.options import PackOptions, PathLike
 from prebake.packing.repairing import repair
+from prebake.packing.set_job import SetJob
 from prebake.sources import scan
-from prebake.store import Pack
+from prebake.store import ManyPacks, Pack, PackRows, pattern_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -42,6 +43,7 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     on_error: str = "fail",
     time_limit: float = 60,
     memory_limit: float | None = None,
+    max_pack_size: str | int | None = None,
     executor: Executor | None = None,
     progress: bool = True,
 ) -> Pack:
@@ -83,6 +85,10 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     memory_limit
         Gigabytes that the worker processes may take together; three quarters of the memory of the machine without it.
         Where they take more, the largest of them is ended, and its photograph tried alone when all others are done.
+    max_pack_size
+        Such as ``"50GB"``, or bytes: write files ``NAME-00000-of-00012.h5``, ``NAME-00001-of-00012.h5``, ... of at most
+        that size instead of one. Each is a complete pack; all take their places together when all are finished, and
+        those of an earlier call with another number of files are removed then.
     executor
         Where to bake instead of local processes, for example ``dask.distributed.Client(...).get_executor()``. Its
         workers must see the sources and the folder of the target under the same paths, and must not be forked. It is
@@ -93,7 +99,7 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     Returns
     -------
     prebake.store.Pack
-        The finished pack.
+        The finished pack; with ``max_pack_size`` all files as one (:class:`prebake.store.ManyPacks`).
 
     Raises
     ------
@@ -126,7 +132,9 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     >>> list(made.ids), made["left"].shape
     (['left', 'right'], (32, 32, 3))
     """
-    options = PackOptions(recipe, size, codec, labels, layout, workers, on_error, time_limit, memory_limit, progress)
+    options = PackOptions(
+        recipe, size, codec, labels, layout, workers, on_error, time_limit, memory_limit, progress, max_pack_size
+    )
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
     target = Path(os.path.realpath(output))
@@ -137,5 +145,9 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     chosen = options.load_recipe()
     samples = scan(sources, labels=labels, layout=layout)
     with WorkFolder.held(target) as work:
-        Job(target, work, options, chosen, samples).run(executor)
-    return Pack(target)
+        if max_pack_size is None:
+            Job(target, work, options, chosen, samples).run(executor)
+            return Pack(target)
+        job = SetJob(target, work, options, chosen, samples)
+        job.run(executor)
+        return ManyPacks(PackRows.of(job.files), pattern_of(target))

@@ -8,6 +8,7 @@ For the target ``OUT.h5`` it is ``.OUT.h5.prebake/``::
     parts/X.h5      the images of one finished part (a pack)
     parts/X.json    its receipt, written after it: where there is a receipt, the part is whole
     run-.../        one note for each part under way; a worker whose run folder is gone stops by itself
+    ready-N-X.h5    a finished file of several, which wait for each other; known-N.json is what is known of its sources
     merged.h5       the target, before it is verified and moved to its place
 """
 
@@ -184,13 +185,13 @@ class WorkFolder:
 
     def known(self) -> dict[str, Outcome]:
         """Return what was last known of each source file; empty where nothing is."""
-        rows = _read_json(self.path / "known.json").get("outcomes", [])
-        return {row[0]: Outcome(*row) for row in rows}
+        files = (self.path / "known.json", *sorted(self.path.glob("known-*.json")))
+        return {row[0]: Outcome(*row) for file in files for row in _read_json(file).get("outcomes", [])}
 
-    def remember(self, outcomes: Mapping[str, Outcome]) -> None:
+    def remember(self, outcomes: Mapping[str, Outcome], name: str = "known") -> None:
         """Keep what is known of the source files for the next call, where there is room for that."""
         with contextlib.suppress(OSError):  # only a cache, and the pack is done
-            write_text(self.path / "known.json", Receipt("known", "", tuple(outcomes.values())).to_json())
+            write_text(self.path / f"{name}.json", Receipt(name, "", tuple(outcomes.values())).to_json())
 
     def choice(self, made_by: str) -> CodecChoice | None:
         """Return the codec that was chosen for a pack that was begun the same way; ``None`` where none was."""
@@ -216,6 +217,8 @@ class WorkFolder:
         """Remove all but what the next call can use when the target is in its place."""
         shutil.rmtree(self.parts, ignore_errors=True)
         (self.path / "codec.json").unlink(missing_ok=True)
+        for file in (*self.path.glob("known-*.json"), *self.path.glob("ready-*.h5")):
+            file.unlink(missing_ok=True)
         self.stop_earlier_runs()
 
 

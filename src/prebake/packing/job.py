@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,27 +62,41 @@ class Job:
 
     def run(self, executor: Executor | None) -> None:
         """Do it all; afterwards the target is complete, verified and up to date."""
+        with self._going_on():
+            self._do(executor)
+
+    def _do(self, executor: Executor | None) -> None:
         before = open_target(self.target)
+        choice = self._recall(() if before is None else (before,))
+        if self.options.codec == "auto":
+            self._settle_codec(choice, executor)
+
+        def make() -> None:
+            self._bake_missing(self.plan, executor)
+            self._check_failures()
+            if before is None or not self.plan.is_what(before, self.header):
+                self._write(self.plan, self.header, self.target)
+
+        self._until_whole(make)
+        self._tidy()
+
+    def _until_whole(self, make: Callable[[], None]) -> None:
+        """Make a file; again where images that were baked before turn out to be damaged, which are then baked again."""
+        forgotten: set[str] = set()
+        while True:
+            try:
+                return make()
+            except PackDamaged as damaged:
+                if not damaged.ids or forgotten.issuperset(damaged.ids):
+                    raise
+                LOG.warning("%d images were damaged on the disk; they are baked again", len(damaged.ids))
+                forgotten.update(damaged.ids)
+                self.plan.forget(damaged.ids)
+
+    @contextlib.contextmanager
+    def _going_on(self) -> Iterator[None]:
         try:
-            self._recall(before)
-            if self.options.codec == "auto":
-                self._settle_codec(before, executor)
-            forgotten: set[str] = set()
-            while True:
-                self._bake_missing(executor)
-                self._check_failures()
-                if before is not None and self.plan.is_what(before, self.target, self.header):
-                    break
-                try:
-                    self._write()
-                    break
-                except PackDamaged as damaged:
-                    if not damaged.ids or forgotten.issuperset(damaged.ids):
-                        raise
-                    LOG.warning("%d images were damaged on the disk; they are baked again", len(damaged.ids))
-                    forgotten.update(damaged.ids)
-                    self.plan.forget(damaged.ids)
-            self._tidy()
+            yield
         except KeyboardInterrupt as interrupt:
             done, total = len(self.plan.outcomes), len(self.plan.samples)
             interrupt.add_note(
@@ -93,38 +107,45 @@ class Job:
     def _bar(self, what: str, total: int, done: int = 0) -> Progress:
         return progress(what, total, initial=done, enabled=self.options.progress)
 
-    def _recall(self, before: Pack | None) -> None:
-        """Find what is baked already, in the pack that is there and in finished parts."""
+    def _recall(self, earlier: Iterable[Pack]) -> CodecChoice | None:
+        """Find what is baked already, in packs that are there and in finished parts; return the codec of the packs."""
         skip = self.options.on_error == "skip"
         receipts = list(self.work.receipts(self.made_by))
-        if before is None or before.recipe_digest != self.header.recipe_digest:
-            self.plan.take_receipts(receipts, self.work, failed_too=skip)
-            return
         known = self.work.known()
         known |= {outcome.id: outcome for receipt in receipts for outcome in receipt.outcomes}
-        doubtful = self.plan.take_pack(before, self.target, known, failed_too=skip)
+        doubtful, choice = [], None
+        for pack in earlier:
+            if pack.recipe_digest == self.header.recipe_digest:
+                doubtful += self.plan.take_pack(pack, known, failed_too=skip)
+                if choice is None and pack.codec in CODECS:
+                    choice = CodecChoice(pack.codec, pack.extra.get("codec_reason", "as the pack was before"), SHARE)
         self.plan.take_receipts(receipts, self.work, failed_too=skip)
         doubtful = [entry for entry in doubtful if entry[0].id not in self.plan.outcomes]
         if doubtful:
             with self._bar("comparing", len(doubtful)) as bar:
-                self.plan.compare(doubtful, self.target, bar)
+                self.plan.compare(doubtful, bar)
+        return choice
 
-    def _settle_codec(self, before: Pack | None, executor: Executor | None) -> None:
+    def _settle_codec(self, before: CodecChoice | None, executor: Executor | None) -> None:
         """Stay with the codec of the pack that is there, or with what an interrupted run has chosen; else choose one.
 
         So neither memory that has become less nor a disk that parts have filled makes anything be done again.
         """
-        if before is not None and before.recipe_digest == self.header.recipe_digest and before.codec in CODECS:
-            choice = CodecChoice(before.codec, before.extra.get("codec_reason", "as the pack was before"), SHARE)
+        if before is not None:
+            choice = before
         elif (kept := self.work.choice(self.made_by)) is not None:
             choice = kept
         else:
             choice = choose_codec(self._facts(executor))
         self.header = replace(self.header, codec=choice.codec, extra={"codec_reason": choice.reason})
         self.share = 1 if choice.codec == "raw" else choice.share
-        if missing := self.plan.missing():
-            self._check_space(len(self.plan.samples) + len(missing))
+        if self.plan.missing():
+            self._check_space(self._images_at_once())
             self.work.keep_choice(choice, self.made_by)
+
+    def _images_at_once(self) -> int:
+        """Return how many images are on the disk at most: in the pack, and in parts."""
+        return len(self.plan.samples) + len(self.plan.missing())
 
     def _facts(self, executor: Executor | None) -> CodecFacts:
         """Find out what the choice of the codec depends on; where that takes it, bake a few of the photographs."""
@@ -144,11 +165,12 @@ class Job:
                     images.append(Pack(place.pack)[place.row])
         return measured(facts, images, self.work.path)
 
-    def _bake_missing(self, executor: Executor | None) -> None:
-        total, missing = len(self.plan.samples), self.plan.missing()
+    def _bake_missing(self, plan: Plan, executor: Executor | None) -> None:
+        """Bake what is missing in a plan, which is of all samples or of some."""
+        missing = plan.missing()
         if missing:
-            self._check_space(total + len(missing))
-            with self._bar("packing", total, total - len(missing)) as bar:
+            self._check_space(len(plan.samples) + len(missing))
+            with self._bar("packing", len(self.plan.samples), len(self.plan.outcomes)) as bar:
                 self._bake(missing, executor, bar)
 
     def _bake(self, samples: Sequence[Sample], executor: Executor | None, bar: Progress) -> None:
@@ -178,17 +200,17 @@ class Job:
                 "the others are done and are not baked again",
             )
 
-    def _write(self) -> None:
-        """Merge, verify, publish."""
-        merged, samples = self.work.merged, self.plan.baked()
+    def _write(self, plan: Plan, header: Header, target: Path) -> None:
+        """Merge what is baked, verify it, and move it to its place."""
+        merged, samples = self.work.merged, plan.baked()
         self._check_space(len(samples))
         try:
-            merge_packs(self.plan.rows(), merged, self.header, self.plan.failures(), samples=samples, check=False)
-            with self._bar("verifying", len(self.plan.places)) as bar, Pack(merged) as pack:
+            merge_packs(plan.rows(), merged, header, plan.failures(), samples=samples, check=False)
+            with self._bar("verifying", len(samples)) as bar, Pack(merged) as pack:
                 damaged = pack.verify(bar)
             if damaged:
                 raise PackDamaged(f"{merged}: {len(damaged)} images are not as they were baked", damaged)
-            self.work.publish(self.target)
+            self.work.publish(target)
         finally:
             merged.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 from prebake.errors import OptionError
+from prebake.files import count_bytes
 from prebake.machine import usable_cores
 from prebake.packing.limits import Limits
 from prebake.packing.probe import machine_memory
@@ -48,6 +49,7 @@ class PackOptions:
     time_limit: float = 60
     memory_limit: float | None = None
     progress: bool = True
+    max_pack_size: str | int | None = None
 
     def __post_init__(self) -> None:
         """Check every field that is not checked where it is used."""
@@ -60,6 +62,9 @@ class PackOptions:
         for name, limit in (("time_limit", self.time_limit), ("memory_limit", self.memory_limit)):
             if limit is not None and not (limit > 0 and math.isfinite(limit)):
                 raise OptionError(name, expected="a number above 0", got=limit)
+
+        if self.max_pack_size is not None and count_bytes(str(self.max_pack_size)) is None:
+            raise OptionError("max_pack_size", expected="a size such as 50GB or 800MB", got=repr(self.max_pack_size))
 
     def load_recipe(self) -> Recipe:
         """Return the recipe itself, of the size asked for."""
@@ -75,6 +80,11 @@ class PackOptions:
         """What worker processes are held to."""
         own = MEMORY_SHARE * machine_memory() if self.memory_limit is None else self.memory_limit * 1e9
         return Limits(self.time_limit, int(own))
+
+    @property
+    def file_bytes(self) -> int:
+        """How large one of several files may become."""
+        return count_bytes(str(self.max_pack_size)) or 0
 
     @property
     def processes(self) -> int:

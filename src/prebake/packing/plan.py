@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from prebake.progress import Progress
     from prebake.records import Sample
 
-__all__ = ["Place", "Plan", "made_by", "open_target", "parts_of"]
+__all__ = ["SET", "Place", "Plan", "made_by", "open_target", "parts_of"]
 
 PART_SIZE = 64
+SET = "set"  # what the files of one set have in common, in their ``extra``
 PARTS_PER_WORKER = 16
 
 
@@ -56,6 +58,10 @@ class Plan:
     samples: Sequence[Sample]
     places: dict[str, Place] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def part(self, start: int, stop: int) -> Plan:
+        """Return the plan of some of the samples; what becomes known of them is known to both."""
+        return Plan(self.samples[start:stop], self.places, self.outcomes)
 
     def missing(self) -> list[Sample]:
         """Return what has to be baked."""
@@ -104,13 +110,13 @@ class Plan:
             self._put(outcome, place)
 
     def take_pack(
-        self, pack: Pack, path: Path, known: Mapping[str, Outcome], *, failed_too: bool
-    ) -> list[tuple[Sample, Outcome, int]]:
+        self, pack: Pack, known: Mapping[str, Outcome], *, failed_too: bool
+    ) -> list[tuple[Sample, Outcome, Place]]:
         """Take over the images and failures of an earlier pack whose sources still look as they did.
 
         Parameters
         ----------
-        pack, path
+        pack
             The earlier pack, baked with the same recipe.
         known
             What was last seen of the sources, see :meth:`prebake.packing.folder.WorkFolder.known`.
@@ -120,33 +126,43 @@ class Plan:
         Returns
         -------
         list
-            What may have changed or not, for :meth:`compare`: sample, outcome if it has not, row in the pack.
+            What may have changed or not, for :meth:`compare`: sample, outcome if it has not, place of the image.
         """
-        rows = {name: row for row, name in enumerate(pack.ids)}
-        failed = {failure.id: failure.reason for failure in pack.failures}
+
+        def unchanged(sample: Sample) -> Outcome | None:
+            before = known.get(sample.id)
+            return before if before and before.digest and before.seen == seen(sample) else None
+
         doubtful = []
-        for sample in self.samples:
-            now, before = seen(sample), known.get(sample.id)
-            unchanged = before if before and before.digest and before.seen == now else None
-            if (row := rows.get(sample.id)) is not None:
-                outcome = Outcome(sample.id, now, str(pack.source_digest[row]))
-                if unchanged and unchanged.digest == outcome.digest:
-                    self._put(outcome, Place(path, row))
-                elif sample.size == pack.source_bytes[row]:
-                    doubtful.append((sample, outcome, row))
-            elif failed_too and unchanged and unchanged.reason and unchanged.reason == failed.get(sample.id):
-                self._put(unchanged)
+        for row, name in enumerate(pack.ids):
+            if (sample := self._by_id.get(name)) is None:
+                continue
+            before, place = unchanged(sample), Place(pack.path, row)
+            outcome = Outcome(name, seen(sample), str(pack.source_digest[row]))
+            if before and before.digest == outcome.digest:
+                self._put(outcome, place)
+            elif sample.size == pack.source_bytes[row]:
+                doubtful.append((sample, outcome, place))
+        for failure in pack.failures if failed_too else ():
+            sample = self._by_id.get(failure.id)
+            before = unchanged(sample) if sample else None
+            if before and before.reason and before.reason == failure.reason:
+                self._put(before)
         return doubtful
 
-    def compare(self, doubtful: Iterable[tuple[Sample, Outcome, int]], path: Path, bar: Progress) -> None:
+    @cached_property
+    def _by_id(self) -> dict[str, Sample]:
+        return {sample.id: sample for sample in self.samples}
+
+    def compare(self, doubtful: Iterable[tuple[Sample, Outcome, Place]], bar: Progress) -> None:
         """Take over the images of an earlier pack whose sources have the same bytes, by digest."""
         threads = ThreadPoolExecutor(4)
         try:
             open_ones = [entry for entry in doubtful if entry[0].id not in self.outcomes]
             digests = threads.map(digest_of, (sample for sample, _, _ in open_ones))
-            for (_, outcome, row), found in zip(open_ones, digests, strict=True):
+            for (_, outcome, place), found in zip(open_ones, digests, strict=True):
                 if found == outcome.digest:
-                    self._put(outcome, Place(path, row))
+                    self._put(outcome, place)
                 bar.update(1)
         finally:
             threads.shutdown(cancel_futures=True)
@@ -162,11 +178,17 @@ class Plan:
             self.places.pop(name, None)
             self.outcomes.pop(name, None)
 
-    def is_what(self, pack: Pack, path: Path, header: Header) -> bool:
-        """Tell whether ``pack``, which lies at ``path``, already is what this plan would give."""
+    def moved(self, path: Path) -> None:
+        """Take note that the images of this plan lie in a file of their own now, in order."""
+        self.places.update({sample.id: Place(path, row) for row, sample in enumerate(self.baked())})
+
+    def is_what(self, pack: Pack, header: Header) -> bool:
+        """Tell whether a pack already is what this plan would give; its images are not read."""
         baked = self.baked()
-        in_place = [self.places[sample.id] for sample in baked] == [Place(path, row) for row in range(len(pack))]
-        if self.missing() or not in_place:
+        digests = [self.outcomes[sample.id].digest for sample in baked]
+        if self.missing() or pack.ids != [sample.id for sample in baked] or pack.source_digest != digests:
+            return False
+        if pack.recipe_digest != header.recipe_digest or pack.extra.get(SET) != header.extra.get(SET):
             return False
         told = zip(pack.labels.tolist(), pack.groups, pack.sources, pack.splits, pack.paths, strict=True)
         if any(_differs(sample, *facts) for sample, facts in zip(baked, told, strict=True)):

@@ -24,7 +24,7 @@ from prebake.packing.worker import Task, digest_of
 from prebake.progress import progress as progress_bar
 from prebake.recipe import Recipe, require_allowed
 from prebake.sources import scan
-from prebake.store import Pack, mend_pack, not_of_the_format
+from prebake.store import Pack, member_of, mend_pack, not_of_the_format
 
 if TYPE_CHECKING:
     from prebake.records import Sample
@@ -96,7 +96,9 @@ def repair(
     target = Path(os.path.realpath(pack))
     if not target.is_file():
         raise PackError(f"{target}: there is no such pack", do="prebake pack SOURCE... -o OUT.h5")
-    with WorkFolder.held(target) as work, _going_on(target):
+    member = member_of(target)
+    of_set = contextlib.nullcontext() if member is None else WorkFolder.held(member.target)
+    with of_set, WorkFolder.held(target) as work, _going_on(target):
         job = _Repair(_opened(target), work, options)
         rows = job.damaged(job.pack)
         if rows:

@@ -46,8 +46,10 @@ def packed(pack: Pack, output: Path) -> str:
     """Sum up a finished pack in two lines: what it holds, and what can be done with it."""
     height, width, _ = pack.shape
     recipe = pack.recipe.name if pack.recipe is not None else "unknown"
-    size = human_bytes(output.stat().st_size)
+    size = human_bytes(pack.file_bytes)
     name = shlex.quote(str(output))
+    if len(pack.members) > 1:
+        size += f" in {len(pack.members):,} files"
     lines = [f"{output}: {len(pack):,} images {height}x{width}, recipe {recipe}, {pack.codec}, {size}, verified"]
     if pack.failures:
         lines.append(f"{photographs(len(pack.failures))} could not be baked; prebake info {name} lists them")
