@@ -39,6 +39,7 @@ def pack(
     time_limit: float = 60,
     memory_limit: float | None = None,
     max_pack_size: str | None = None,
+    scheduler: str | None = None,
     allow_functions: Functions = None,
 ) -> None:
     """Bake photographs into a pack (one HDF5 file): decode, crop and resize each of them once, in parallel.
@@ -76,6 +77,9 @@ def pack(
         Gigabytes that the processes may take together; three quarters of the machine's memory without it.
     max_pack_size
         Such as 50GB: write files OUT-00000-of-00012.h5, ... of at most that size instead of one, each a complete pack.
+    scheduler
+        Bake on the workers of this dask scheduler, such as tcp://HOST:8786; they must see sources and target under the
+        same paths.
     allow_functions
         A function, as package.module:function, that a .json recipe may import and call: it may come from a stranger.
     """
@@ -96,6 +100,7 @@ def pack(
         time_limit=time_limit,
         memory_limit=memory_limit,
         max_pack_size=max_pack_size,
+        scheduler=scheduler,
     )
     terminal.say(terminal.packed(result, output if max_pack_size is None else pattern_of(output)))
 

@@ -7,12 +7,14 @@ Images that an interrupted run or an earlier pack already has are not baked agai
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prebake.errors import OptionError
+from prebake.packing.cluster import on_cluster
 from prebake.packing.codec_choice import CodecChoice, CodecFacts, choose_codec
 from prebake.packing.folder import WorkFolder
 from prebake.packing.job import Job
@@ -45,6 +47,7 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     memory_limit: float | None = None,
     max_pack_size: str | int | None = None,
     executor: Executor | None = None,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> Pack:
     """Bake photographs into a pack, each of them once, in parallel.
@@ -93,6 +96,9 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
         Where to bake instead of local processes, for example ``dask.distributed.Client(...).get_executor()``. Its
         workers must see the sources and the folder of the target under the same paths, and must not be forked. It is
         left open. The limits do not hold there: a photograph that takes too long is only named in a warning.
+    scheduler
+        Bake on the workers of this dask scheduler (``"tcp://HOST:8786"``), as with ``executor``; before anything is
+        baked all of them are asked whether they have the same versions and see the same folders.
     progress
         Whether to show progress (on a terminal only).
 
@@ -135,6 +141,8 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     options = PackOptions(
         recipe, size, codec, labels, layout, workers, on_error, time_limit, memory_limit, progress, max_pack_size
     )
+    if executor is not None and scheduler is not None:
+        raise OptionError("executor and scheduler contradict each other", expected="one of them")
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
     target = Path(os.path.realpath(output))
@@ -144,7 +152,10 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
         )
     chosen = options.load_recipe()
     samples = scan(sources, labels=labels, layout=layout)
-    with WorkFolder.held(target) as work:
+    with WorkFolder.held(target) as work, contextlib.ExitStack() as stack:
+        if scheduler is not None:
+            roots = sorted({sample.root for sample in samples})
+            executor = stack.enter_context(on_cluster(scheduler, work.path, roots))
         if max_pack_size is None:
             Job(target, work, options, chosen, samples).run(executor)
             return Pack(target)

@@ -16,6 +16,7 @@ from prebake.packing.codec_choice import SHARE, CodecChoice, CodecFacts, choose_
 from prebake.packing.plan import Plan, made_by, open_target, parts_of
 from prebake.packing.probe import machine_memory, measured, spread
 from prebake.packing.run import run_tasks
+from prebake.packing.surroundings import versions
 from prebake.packing.worker import Task
 from prebake.progress import Progress, progress
 from prebake.store import CODECS, Header, Pack, merge_packs
@@ -177,8 +178,9 @@ class Job:
         if not samples:
             return
         run, workers = str(self.work.begin_run()), self.options.processes
+        told = "" if executor is None else versions()
         tasks = [
-            Task(part, self.header, self.made_by, str(self.work.parts), run, self.functions)
+            Task(part, self.header, self.made_by, str(self.work.parts), run, self.functions, told)
             for part in parts_of(samples, workers)
         ]
         limits = self.options.limits

@@ -10,6 +10,7 @@ under way, and knows which one was being baked when a worker died.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from prebake.errors import NoSpace, PackError, PrebakeError
 from prebake.files import atomic_path, digest, is_full, write_text
 from prebake.fundus import perceptual_hash
 from prebake.packing.folder import Outcome, Receipt, seen
+from prebake.packing.surroundings import require_same_versions, require_sources
 from prebake.recipe import Recipe, allow_function
 from prebake.records import Failure, Sample
 from prebake.sources import read_bytes
@@ -50,6 +52,8 @@ class Task:
         The folder for finished parts, and the folder for notes. When the latter is gone, nobody waits any more.
     functions
         The functions that the recipe may call.
+    versions
+        What the driver has; where a worker elsewhere has others, it refuses. Empty for processes of our own.
     """
 
     samples: tuple[Sample, ...]
@@ -58,6 +62,7 @@ class Task:
     parts: str
     run: str
     functions: tuple[str, ...] = ()
+    versions: str = ""
 
     @property
     def name(self) -> str:
@@ -86,6 +91,9 @@ def bake_part(task: Task) -> Receipt:
             "the executor forks its processes: they can wait forever for threads of OpenCV that a fork does not copy",
             do='ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))',
         )
+    if task.versions:
+        require_same_versions(task.versions)
+        require_sources({sample.root for sample in task.samples})
     if parent_process() is not None:  # not where the user's own process bakes, whose setting this is
         cv2.setNumThreads(1)
     for function in task.functions:
@@ -159,7 +167,11 @@ def _progress_note(task: Task) -> Iterator[Iterator[Sample]]:
 def _explained(error: OSError, task: Task) -> PackError:
     """Make an error of ours of one that the disk gave."""
     if not Path(task.run).exists():
-        return PackError("the packing that this part belongs to has stopped")
+        return PackError(
+            "the packing that this part belongs to has stopped, or the worker does not see its folder",
+            got=f"no {task.run} on {socket.gethostname()}",
+            do="let all workers see the folder of the pack under the same path",
+        )
     kind = NoSpace if is_full(error) else PackError
     return kind(
         f"a part could not be written to {task.parts}",

@@ -1,0 +1,123 @@
+"""Bake on the workers of a dask scheduler. What lies between them and prebake is dask.distributed, nothing else.
+
+Workers get paths and numbers, and give receipts back; pixels go to the folder of the pack, which all of them see under
+the same path. So does the folder of the sources. That this is so, and that versions are the same, is asked of every
+worker that is there before anything is baked, and of those that come later when they get their first part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prebake.errors import MissingExtra, PackError
+from prebake.files import write_text
+from prebake.packing.surroundings import versions
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["on_cluster"]
+
+LOG = logging.getLogger(__name__)
+CONNECT_SECONDS = 15
+
+
+@contextlib.contextmanager
+def on_cluster(address: str, folder: Path, sources: Sequence[str]) -> Iterator[Executor]:
+    """Connect with a scheduler, wait for a worker, see to it that all can bake, and give what runs parts on them.
+
+    Parameters
+    ----------
+    address
+        Of the scheduler, such as ``tcp://10.0.0.1:8786``.
+    folder
+        The work folder of the pack.
+    sources
+        Folders and archives that hold the photographs.
+
+    Raises
+    ------
+    MissingExtra
+        dask.distributed is not installed.
+    PackError
+        The scheduler cannot be reached; or a worker has other versions, or does not see a folder.
+    """
+    try:
+        distributed: Any = importlib.import_module("distributed")  # of an extra, and slow to load
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"{error.name} is not installed", expected="the extra `cluster`", do="pip install 'prebake[cluster]'"
+        ) from error
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+    ) as error:  # of the network, and of addresses
+        raise PackError(
+            f"the scheduler {address} cannot be reached",
+            expected=f"an answer within {CONNECT_SECONDS} s from a dask scheduler, such as tcp://HOST:8786",
+            got=error,
+            do="see whether it runs (dask scheduler), and whether its port is open from here",
+        ) from error
+    with client:
+        if not client.scheduler_info(n_workers=1)["workers"]:
+            LOG.warning("the scheduler %s has no workers yet; waiting for the first", address)
+            client.wait_for_workers(1)
+        _require_able(client, folder, sources)
+        yield client.get_executor(pure=False)  # a part that is tried again is another call
+
+
+def look(proof: str, sources: Sequence[str]) -> tuple[str, str, list[str]]:
+    """Tell, on a worker, its versions, what it reads in the file beside the pack, and which sources it does not see."""
+    try:
+        found = Path(proof).read_text(encoding="utf-8")
+    except OSError as error:
+        found = f"{error.strerror}: {proof}"
+    return versions(), found, [source for source in sources if not Path(source).exists()]
+
+
+def _require_able(client: Any, folder: Path, sources: Sequence[str]) -> None:
+    proof, here = folder / f"here-{secrets.token_hex(4)}", versions()
+    write_text(proof, proof.name)
+    try:
+        told: dict[str, Any] = client.run(look, str(proof), list(sources), on_error="return")
+    finally:
+        proof.unlink(missing_ok=True)
+    for worker, answer in told.items():
+        if isinstance(answer, BaseException):
+            raise PackError(
+                f"the worker {worker} cannot run prebake",
+                expected=here,
+                got=f"{type(answer).__name__}: {answer}",
+                do="install the same version of prebake there",
+            )
+        theirs, found, unseen = answer
+        if theirs != here:
+            raise PackError(
+                f"the worker {worker} has other versions: its images would be others",
+                expected=here,
+                got=theirs,
+                do="install the same versions there",
+            )
+        if found != proof.name:
+            raise PackError(
+                f"the worker {worker} does not see the folder of the pack",
+                expected=f"{folder.parent}, a folder that all of them share, under the same path",
+                got=found,
+                do="choose a target on a shared disk: -o /shared/OUT.h5",
+            )
+        if unseen:
+            raise PackError(
+                f"the worker {worker} does not see a source",
+                expected="the same path on all workers",
+                got=f"no {', '.join(unseen)}",
+                do="give sources on a shared disk",
+            )
