@@ -35,6 +35,7 @@ torture: $(READY) ## broken photographs, flipped bits, killed commands, by the t
 	$(BIN)/python torture/poison.py
 	$(BIN)/python torture/flips.py
 	$(BIN)/python torture/kills.py
+	$(BIN)/python torture/fuzz.py
 
 docs: $(READY)   ## the generated pages
 	$(BIN)/python docs/generate_cli.py
