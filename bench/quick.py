@@ -20,7 +20,7 @@ from prebake.fundus_art import generate
 HERE = Path(__file__).parent
 ON_PHOTOGRAPHS = ("packing", "fidelity", "decoding", "memory")
 ON_A_PACK = ("loading", "verifying", "decoders", "cold", "waiting")
-ON_NOTHING = ("opening",)
+ON_NOTHING = ("opening", "many_packs")
 
 
 def drawn(folder: Path) -> Path:
