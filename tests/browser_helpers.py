@@ -47,6 +47,27 @@ def opened(browser, file: Path, width: int = 360, scheme: str = "light"):
     context.close()
 
 
+def require_quiet(browser, page_file, scheme):
+    """The page loads nothing but itself, and complains of nothing."""
+    with opened(browser, page_file, 1200, scheme) as page:
+        page.wait_for_load_state("networkidle")
+        assert page.complaints == []
+        assert [url for url in page.requests if not url.startswith("data:")] == [page_file.as_uri()]
+
+
+def require_no_sideways_scrolling(browser, page_file, width):
+    """With all details open, the page is no wider than the window, and nothing outside a box of its own stands out."""
+    with opened(browser, page_file, width) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        sizes = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert sizes[0] <= sizes[1]
+        outside = page.evaluate(
+            """[...document.querySelectorAll('main *')].filter(one => !one.closest('.box') && !one.closest('svg')
+               && one.getBoundingClientRect().right > document.documentElement.clientWidth + 1).length"""
+        )
+        assert outside == 0
+
+
 CONTRAST = """() => {
   const numbers = text => text.match(/[\\d.]+/g).map(Number);
   const over = (top, below) => {

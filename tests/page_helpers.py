@@ -46,6 +46,15 @@ class Page(html.parser.HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def require_shown_as_text(page):
+    """What hostile names and paths say is text on the page, and a quoted word of a command."""
+    assert not page.all("script")
+    assert not page.all("b")
+    assert not any("onerror" in attributes for attributes in page.all("img"))
+    assert "<script>alert(1)</script>" in page.text
+    assert "'/data/it'\"'\"'s; rm -rf $HOME.h5'" in page.text
+
+
 def table_of(labels, raw):
     ids = [f"id{number}" for number in range(len(labels))]
     table = pd.DataFrame({"id_code": ids, "pack": "p", "label": labels, "raw": raw})

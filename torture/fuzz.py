@@ -182,7 +182,6 @@ def read_pack(path: Path) -> str:
         pack = Pack(path)
     except PrebakeError:
         return "refused"
-    said = "read"
     uses: list[Callable[[], object]] = [
         pack.verify,
         lambda: view(pack),
@@ -193,6 +192,12 @@ def read_pack(path: Path) -> str:
         lambda: pack.digest,
         lambda: pack.index_of(pack.ids[0]) if len(pack) else None,
     ]
+    return used(uses)
+
+
+def used(uses: Sequence[Callable[[], object]]) -> str:
+    """Use what was opened in all ways; say whether any was refused."""
+    said = "read"
     for use in uses:
         try:
             use()
@@ -311,7 +316,6 @@ def read_folder(path: Path) -> str:
         opened = open_run(path)
     except PrebakeError:
         return "refused"
-    said = "read"
     uses: list[Callable[[], object]] = [lambda: opened.config, lambda: opened.recipe, opened.fitted]
     if isinstance(opened, Run):
         uses += [opened.split, opened.metrics, opened.validation, opened.judged, opened.worst, opened.best]
@@ -319,12 +323,7 @@ def read_folder(path: Path) -> str:
     else:
         uses += [opened.begun, opened.missing, lambda: opened.members, opened.oof_so_far, opened.curves]
         uses += [lambda: opened.judged(so_far=True), lambda: opened.summary(so_far=True)]
-    for use in uses:
-        try:
-            use()
-        except PrebakeError:
-            said = "refused in part"
-    return said
+    return used(uses)
 
 
 def page(opened: Run | CrossValidation) -> None:

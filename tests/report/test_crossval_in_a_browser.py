@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from browser_helpers import CONTRAST, chromium, opened
+from browser_helpers import CONTRAST, chromium, opened, require_no_sideways_scrolling, require_quiet
 from prebake.report import write_report
 from report_helpers import make_cv
 
@@ -24,23 +24,12 @@ def page_file(tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_loads_nothing_and_complains_of_nothing(browser, page_file, scheme):
-    with opened(browser, page_file, 1200, scheme) as page:
-        page.wait_for_load_state("networkidle")
-        assert page.complaints == []
-        assert [url for url in page.requests if not url.startswith("data:")] == [page_file.as_uri()]
+    require_quiet(browser, page_file, scheme)
 
 
 @pytest.mark.parametrize("width", [320, 375, 768, 1400])
 def test_no_width_needs_sideways_scrolling(browser, page_file, width):
-    with opened(browser, page_file, width) as page:
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        sizes = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-        assert sizes[0] <= sizes[1]
-        outside = page.evaluate(
-            """[...document.querySelectorAll('main *')].filter(one => !one.closest('.box') && !one.closest('svg')
-               && one.getBoundingClientRect().right > document.documentElement.clientWidth + 1).length"""
-        )
-        assert outside == 0
+    require_no_sideways_scrolling(browser, page_file, width)
 
 
 @pytest.mark.parametrize("width", [320, 375, 768, 1400])

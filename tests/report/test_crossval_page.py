@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from page_helpers import HOSTILE, Page, table_of
+from page_helpers import HOSTILE, Page, require_shown_as_text, table_of
 from prebake import cli, metrics, terminal
 from prebake.config import TrainConfig
 from prebake.errors import OptionError, RunError
@@ -238,11 +238,7 @@ def test_what_stands_in_the_folder_is_shown_as_text(tmp_path):
     fitted = {"thresholds": [0.5, 1.5, 2.5, 3.5], "worthwhile": False, "sentence": HOSTILE}
     (cv.path / "thresholds.json").write_text(json.dumps(fitted))
     page = page_of(cv)
-    assert not page.all("script")
-    assert not page.all("b")
-    assert not any("onerror" in attributes for attributes in page.all("img"))
-    assert "<script>alert(1)</script>" in page.text
-    assert "'/data/it'\"'\"'s; rm -rf $HOME.h5'" in page.text
+    require_shown_as_text(page)
 
 
 @pytest.mark.parametrize("made", [True, False])
