@@ -14,6 +14,7 @@ import xxhash
 from prebake.errors import NoSpace, PackError, PackFormatError
 from prebake.records import Failure
 from prebake.store import CODECS, FORMAT_VERSION, Header, Pack, PackWriter
+from prebake.store.checksums import pixel_statistics
 from prebake.store.writer import PackFile
 from store.packs import FAILURES, RECIPE, header, images, row, write
 
@@ -49,6 +50,13 @@ def test_raw_pixels_are_contiguous_and_start_on_a_page(tmp_path: Path) -> None:
     with h5py.File(write(tmp_path / "p.h5", images(9, 32), "raw")) as file:
         assert file["images"].chunks is None
         assert file["images"].id.get_offset() % 4096 == 0
+
+
+def test_mean_and_deviation_count_every_pixel_of_an_image_of_more_than_two_to_the_24():
+    image = np.full((4097, 4099, 1), 200, np.uint8)
+    image[5, 7], image[4090, 11] = 0, 0
+    mean, std = pixel_statistics(image)
+    np.testing.assert_allclose((mean, std), (image.mean(axis=(0, 1)), image.std(axis=(0, 1))), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("codec", "number"), [("zstd", 32015), ("gzip", 1)])
