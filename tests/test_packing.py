@@ -369,16 +369,22 @@ def test_damaged_images_of_parts_and_of_an_earlier_pack_are_baked_again(tmp_path
     assert made.verify() == []
 
 
-def test_a_part_that_cannot_be_opened_is_baked_again(tmp_path, log):
+@pytest.mark.parametrize("left", ["a piece", "nothing", "zeros", "no receipt"])
+def test_a_part_of_which_a_loss_of_power_took_something_is_baked_again(tmp_path, log, left):
     source = photographs(tmp_path / "photos", [*range(8), 250])
     with pytest.raises(PackFailures):
         bake(source, tmp_path / "out.h5", workers=1)
     baked(log)
     part = next(path for path in (tmp_path / ".out.h5.prebake" / "parts").glob("*.h5") if "p003" in Pack(path))
     lost = [int(name[1:]) for name in Pack(part).ids]
-    part.write_bytes(part.read_bytes()[:1000])
-    bake(source, tmp_path / "out.h5", on_error="skip")
+    data = part.read_bytes()
+    if left == "no receipt":
+        part.with_suffix(".json").write_bytes(b"")
+    else:
+        part.write_bytes({"a piece": data[:1000], "nothing": b"", "zeros": bytes(len(data))}[left])
+    made = bake(source, tmp_path / "out.h5", on_error="skip")
     assert [value for value in baked(log) if value != 250] == lost
+    assert made.verify() == []
 
 
 def flip(path: Path, name: str) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import xxhash
 
 from prebake.errors import NoSpace
+from prebake.interrupts import removed_at_end
 
 __all__ = [
     "atomic_path",
@@ -24,6 +26,7 @@ __all__ = [
     "digest",
     "human_bytes",
     "is_full",
+    "scratch_folder",
     "sync_folder",
     "write_json",
     "write_text",
@@ -38,10 +41,11 @@ def digest(data: bytes | bytearray | memoryview) -> str:
 
 
 @contextlib.contextmanager
-def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(target: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``target``; on leaving, sync it to disk and move it over ``target``.
 
-    When the block raises, the temporary file is removed and ``target`` stays what it was.
+    When the block raises, the temporary file is removed and ``target`` stays what it was. Without ``sync`` a loss of
+    power may leave a ``target`` that is empty or full of zeros: only for what is looked at before it is used.
 
     Examples
     --------
@@ -54,14 +58,24 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        sync_folder(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with removed_at_end(temporary):
+        try:
+            yield temporary
+            if sync:
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+            temporary.replace(target)
+            if sync:
+                sync_folder(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch_folder(what: str) -> Iterator[Path]:
+    """Give an empty folder for a block, where the system keeps what is temporary; ``what`` is in its name."""
+    with tempfile.TemporaryDirectory(prefix=f"prebake-{what}-") as name, removed_at_end(name):
+        yield Path(name)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
@@ -74,9 +88,9 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
             os.close(handle)
 
 
-def write_text(target: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text atomically."""
-    with atomic_path(target) as temporary:
+def write_text(target: str | os.PathLike[str], text: str, *, sync: bool = True) -> None:
+    """Write UTF-8 text atomically; ``sync`` as for :func:`atomic_path`."""
+    with atomic_path(target, sync=sync) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 

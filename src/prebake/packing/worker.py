@@ -79,7 +79,8 @@ class Task:
 def bake_part(task: Task) -> Receipt:
     """Bake the photographs of one part and write it, then its receipt.
 
-    A photograph that cannot be baked becomes an outcome with a reason, never an exception.
+    A photograph that cannot be baked becomes an outcome with a reason, never an exception. Nothing waits for the disk:
+    what a loss of power takes of a part is noticed when it is used, and baked again.
 
     Raises
     ------
@@ -100,12 +101,12 @@ def bake_part(task: Task) -> Receipt:
         allow_function(function)
     name = task.name
     try:
-        with _progress_note(task) as note, atomic_path(Path(task.parts, f"{name}.h5")) as temporary:
+        with _progress_note(task) as note, atomic_path(Path(task.parts, f"{name}.h5"), sync=False) as temporary:
             recipe = _recipe(task.header.recipe_json)
             with PackWriter(temporary, task.header, (recipe.size, recipe.size, 3), len(task.samples)) as writer:
                 outcomes = tuple(_bake(sample, recipe, writer) for sample in note)
         receipt = Receipt(name, task.made_by, outcomes)
-        write_text(Path(task.parts, f"{name}.json"), receipt.to_json())
+        write_text(Path(task.parts, f"{name}.json"), receipt.to_json(), sync=False)
     except OSError as error:
         raise _explained(error, task) from error
     return receipt
