@@ -44,5 +44,6 @@ def _histogram(image: Pixels, channel: int) -> NDArray[np.int64]:
     """Count the values of a channel, int64 (256,); five times as fast as ``np.bincount``."""
     counts, rows = np.zeros(256, np.int64), max(1, _COUNTED // image.shape[1])
     for start in range(0, image.shape[0], rows):
-        counts += cv2.calcHist([image[start : start + rows]], [channel], None, [256], [0, 256]).reshape(-1).astype(np.int64)
+        counted = cv2.calcHist([image[start : start + rows]], [channel], None, [256], [0, 256])
+        counts += counted.reshape(-1).astype(np.int64)
     return counts
