@@ -78,13 +78,14 @@ def run(words: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def finish(words: Sequence[str], folder: Path) -> str:
+def finish(words: Sequence[str], folder: Path, seconds: float = PATIENCE) -> str:
     """Run a command to its end; return what it complained of, empty where it succeeded."""
     process = run(words, folder)
     try:
-        _, error = process.communicate(timeout=PATIENCE)
+        _, error = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         kill_all(process.pid)
+        process.communicate()
         return "took too long"
     return "" if process.returncode == 0 else error.decode(errors="replace").strip() or f"exit {process.returncode}"
 
@@ -133,6 +134,15 @@ def kill_at(words: Sequence[str], folder: Path, moment: float, chance: random.Ra
         kill_all(process.pid)
         return "orphans stayed"
     return "ended before" if not victim else "command killed" if victim == process.pid else "a process of it killed"
+
+
+def draw(drawn: Path) -> None:
+    """Draw what all commands begin with: photographs, their labels, and their pack."""
+    generate(drawn, count=40, size=(640, 480), progress=False)
+    (drawn / "train_images").rename(drawn / "photographs")
+    (drawn / "train.csv").rename(drawn / "photographs" / "train.csv")
+    if problem := finish(PACK, drawn):
+        raise SystemExit(problem)
 
 
 def photographs(folder: Path, drawn: Path) -> None:
@@ -240,12 +250,7 @@ def main() -> None:
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        drawn = scratch / "drawn"
-        generate(drawn, count=40, size=(640, 480), progress=False)
-        (drawn / "train_images").rename(drawn / "photographs")
-        (drawn / "train.csv").rename(drawn / "photographs" / "train.csv")
-        if problem := finish(PACK, drawn):
-            raise SystemExit(problem)
+        draw(scratch / "drawn")
         for kind in options.kinds:
             tally = tortured(kind, options.kills, random.Random(f"{options.seed} {kind}"), scratch)
             told = ", ".join(f"{count} {what}" for what, count in sorted(tally.outcomes.items()))

@@ -9,11 +9,10 @@ The names below are the public ones. They are loaded at first use, so ``import p
 """
 
 import importlib
-from typing import TYPE_CHECKING
 
-from prebake.errors import MissingExtra
 from prebake.version import __version__
 
+TYPE_CHECKING = False  # of typing, which takes longer to load than all else here: the command is to hear signals soon
 if TYPE_CHECKING:
     from prebake.ablation import ablate
     from prebake.auditing import Audit, audit
@@ -100,6 +99,8 @@ def __getattr__(name: str) -> object:
     try:
         module = importlib.import_module(f"prebake.{_HOME[name]}")
     except ModuleNotFoundError as error:
+        from prebake.errors import MissingExtra  # noqa: PLC0415 - see above
+
         raise MissingExtra.explaining(error) or error from error
     value = getattr(module, "open_pack" if name == "open" else name)
     globals()[name] = value

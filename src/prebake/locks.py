@@ -17,6 +17,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from prebake.interrupts import removed_at_end
+
 __all__ = ["Held", "held_lock"]
 
 LOG = logging.getLogger(__name__)
@@ -50,12 +52,13 @@ def held_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
         It cannot be made.
     """
     lock = _take(path, wait=wait)
-    try:
-        yield
-    finally:
-        _HELD.discard(lock)
-        path.unlink(missing_ok=True)
-        os.close(lock)
+    with removed_at_end(path):
+        try:
+            yield
+        finally:
+            _HELD.discard(lock)
+            path.unlink(missing_ok=True)
+            os.close(lock)
 
 
 def _take(path: Path, *, wait: bool) -> int:

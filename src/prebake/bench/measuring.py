@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from prebake.bench.sampling import choose, lay_out
 from prebake.bench.stages import BAKING, of_pack, of_published, use_one_thread
 from prebake.bench.surroundings import machine, versions
 from prebake.errors import OptionError
+from prebake.files import scratch_folder
 from prebake.machine import usable_cores
 from prebake.memory import kept_memory
 from prebake.packing import CodecChoice, CodecFacts, PackOptions, choose_codec
@@ -101,13 +101,13 @@ def measure(  # noqa: PLR0913 - one keyword for each option of the command line
     processes = min(MOST_WORKERS, usable_cores()) if workers is None else workers
     options = _Options(photographs, model, batch_size, processes, progress)
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="prebake-bench-") as scratch, ExitStack() as stack:
+    with scratch_folder("bench") as scratch, ExitStack() as stack:
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
         if is_pack(source):
             found = _measure_pack(Path(source), options, missing)
         else:
             chosen = PackOptions(recipe=recipe, size=size, workers=workers).load_recipe()
-            found = _Bench(options, chosen, Path(scratch), stack, missing).run(source)
+            found = _Bench(options, chosen, scratch, stack, missing).run(source)
     return BenchResult(
         source=str(source),
         batch_size=batch_size,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from prebake.bench.photographs import time_photographs
 from prebake.bench.sampling import choose
 from prebake.bench.stages import BAKING
 from prebake.errors import OptionError
+from prebake.files import scratch_folder
 from prebake.machine import usable_cores
 from prebake.packing import PackOptions
 from prebake.packing.probe import machine_memory
@@ -239,8 +239,7 @@ def plan(  # noqa: PLR0913 - one keyword for each option of the command line
     samples = scan(source)
     few = choose(samples, photographs)
     speed = read_speed if read_speed is not None else cold_speed(few)
-    with tempfile.TemporaryDirectory(prefix="prebake-plan-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder("plan") as folder:
         with progress_bar("measuring", len(few), enabled=progress) as bar:
             timed = time_photographs(few, chosen, folder / "photographs", bar.update)
         failed = {failure.id for failure in timed.failures}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import sys
 from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from prebake import terminal
+from prebake import interrupts, terminal
 from prebake.cli import comparing, measuring, packs, results, training
 from prebake.errors import MissingExtra, OptionError, PrebakeError
 from prebake.version import __version__
@@ -56,29 +55,42 @@ for place, (verb, usage) in enumerate(VERBS):
     app.command(verb, usage=f"Usage: prebake {usage}", help_epilogue="", sort_key=place)
 
 
+RESUMED = {"pack", "repair", "train", "cv", "ablate", "demo"}
+KEPT = "what is done is kept; run the same command again to go on from there"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0 done, 1 a clear message, 2 wrong usage, 130 interrupted."""
+    """Run the command line; return the exit code.
+
+    That is 0 for done, 1 where a clear message tells why not, 2 for wrong usage, 130 and 143 for interrupted (SIGINT,
+    SIGTERM).
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in RESUMED:
+        interrupts.promise(KEPT)
+    said: list[str] = []
+    try:
+        return _run(given)
+    except KeyboardInterrupt as interrupt:
+        said = [str(interrupt), *getattr(interrupt, "__notes__", [])]
+    except BaseException:
+        if not interrupts.asked():  # what an interrupted import or library raises may have any name
+            raise
+    line = "; ".join(filter(None, said)) or interrupts.promised()
+    interrupts.last_words(lambda: terminal.complain(line, first="interrupted"))
+    return interrupts.exit_code()
+
+
+def _run(arguments: Sequence[str]) -> int:
     terminal.show_notes()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         return 2
-    except PrebakeError as error:
-        terminal.complain(str(error))
-        return 2 if isinstance(error, OptionError) else 1
-    except ModuleNotFoundError as error:
-        missing = MissingExtra.explaining(error)
-        if missing is None:
+    except (PrebakeError, ModuleNotFoundError, OSError) as error:
+        told = MissingExtra.explaining(error) if isinstance(error, ModuleNotFoundError) else error
+        if told is None or interrupts.asked():
             raise
-        terminal.complain(str(missing))
-        return 1
-    except OSError as error:
-        terminal.complain(str(error))
-        return 1
-    except KeyboardInterrupt as interrupt:
-        said = [str(interrupt), *getattr(interrupt, "__notes__", [])]
-        terminal.complain("; ".join(filter(None, said)) or "nothing is half written", first="interrupted")
-        return 130
+        terminal.complain(str(told))
+        return 2 if isinstance(told, OptionError) else 1
     return 0

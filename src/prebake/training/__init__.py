@@ -115,6 +115,7 @@ def _train(writer: RunWriter, config: TrainConfig, data: Data) -> None:
             if first_process():
                 begin(writer, config, data, augment, resumed=resumed)
             trainer.fit(learner, ckpt_path=checkpoint if resumed else None, weights_only=True)
+            stop.heed()  # too late to stop this training, but whoever asked wants nothing else to begin
     except (Stopped, SIGTERMException) as reason:
         raise KeyboardInterrupt(
             f"training of {writer.path} interrupted; the same call goes on where it was"

@@ -48,6 +48,11 @@ class Stop:
             raise Stopped
         self.wanted = True
 
+    def heed(self) -> None:
+        """End where that was asked."""
+        if self.wanted:
+            raise Stopped
+
     def listen(self) -> None:
         """Listen (again, where Lightning has put its own handler in between)."""
         if self._active:
