@@ -134,7 +134,9 @@ def recipe(function=shrink, version: str = "1") -> Recipe:
 
 
 def moody(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Do what other versions of libraries may: give other pixels, or none, from the same photograph."""
+    """Do what other versions of libraries may: give other pixels, or none, from the same photograph; or never end."""
     if (mood := os.environ.get(MOOD)) == "bad":
         raise ValueError("in no mood")
+    if mood in ("hang", "take"):
+        return {"hang": hanging, "take": greedy}[mood](image)
     return shrink(image) + np.uint8(mood or 0)

@@ -236,6 +236,34 @@ def test_a_second_process_is_told(tmp_path, source):
         repair(path, source, workers=1)
 
 
+# ------------------------------------------------------------------ too long, too much
+
+
+@pytest.mark.parametrize(
+    ("mood", "limit", "reason"),
+    [
+        ("hang", ("--time-limit", "1.5"), "it took longer than the time limit of 1.5 s"),
+        ("take", ("--memory-limit", "0.6"), "it took more memory than the limit of 600.0 MB"),
+    ],
+)
+def test_a_photograph_that_is_over_a_limit_is_named_and_nothing_is_written(
+    tmp_path, monkeypatch, capsys, mood, limit, reason
+):
+    source = photographs(tmp_path / "photos", [1, 2, 3, helpers.DEADLY])
+    path, before = made(tmp_path, source, function=moody)
+    damaged = flip(path, [1, 3])
+    monkeypatch.setenv(helpers.MOOD, mood)
+    command = ["repair", str(path), str(source), "-j", "1", "--allow-function", "packing_helpers:moody"]
+    assert main([*command, *limit]) == 1
+    told = capsys.readouterr().err
+    assert "1 of 2 damaged images could not be baked again; the pack is what it was" in told
+    assert f"p255  (photos/p255.png): {reason}" in told
+    assert path.read_bytes() == damaged
+    monkeypatch.delenv(helpers.MOOD)
+    assert main(command) == 0
+    assert path.read_bytes() == before
+
+
 # ------------------------------------------------------------------ killed and interrupted
 
 

@@ -13,12 +13,14 @@ __all__ = [
     "Json",
     "Layout",
     "MaybeOutput",
+    "MemoryLimit",
     "OnError",
     "Open",
     "Output",
     "PacksAndIds",
     "Paths",
     "RunsAndInput",
+    "TimeLimit",
     "Workers",
     "allow",
     "packs_and_ids",
@@ -29,12 +31,22 @@ Functions = Annotated[list[str] | None, Parameter(name="--allow-function")]
 Json = Annotated[bool, Parameter(name="--json")]
 Layout = Literal["auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "ddr", "odir"]
 MaybeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"])]
+MemoryLimit = Annotated[
+    float | None,
+    Parameter(
+        help="Gigabytes that the processes may take together; three quarters of the machine's memory without it."
+    ),
+]
 OnError = Literal["fail", "skip"]
 Open = Annotated[bool, Parameter(name="--open")]
 Output = Annotated[Path, Parameter(name=["--output", "-o"])]
 PacksAndIds = Annotated[str, Parameter(name="PACK... [IDS...]")]
 Paths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
 RunsAndInput = Annotated[Path, Parameter(name="RUN... INPUT")]
+TimeLimit = Annotated[
+    float,
+    Parameter(help="Seconds that one photograph may take; one that takes longer is ended and cannot be baked."),
+]
 Workers = Annotated[int | None, Parameter(name=["--workers", "-j"])]
 
 

@@ -12,11 +12,13 @@ from prebake.cli.options import (
     Json,
     Layout,
     MaybeOutput,
+    MemoryLimit,
     OnError,
     Open,
     Output,
     PacksAndIds,
     Paths,
+    TimeLimit,
     Workers,
     allow,
     packs_and_ids,
@@ -36,8 +38,8 @@ def pack(
     layout: Layout = "auto",
     workers: Workers = None,
     on_error: OnError = "fail",
-    time_limit: float = 60,
-    memory_limit: float | None = None,
+    time_limit: TimeLimit = 60,
+    memory_limit: MemoryLimit = None,
     max_pack_size: str | None = None,
     scheduler: str | None = None,
     allow_functions: Functions = None,
@@ -71,10 +73,6 @@ def pack(
     on_error
         When a photograph cannot be baked: fail (after all others are done, with a table of reasons) or skip (leave it
         out and list it in the pack).
-    time_limit
-        Seconds that one photograph may take; one that takes longer is ended and cannot be baked.
-    memory_limit
-        Gigabytes that the processes may take together; three quarters of the machine's memory without it.
     max_pack_size
         Such as 50GB: write files OUT-00000-of-00012.h5, ... of at most that size instead of one, each a complete pack.
     scheduler
@@ -141,11 +139,14 @@ def repair(
     labels: Path | None = None,
     layout: Layout = "auto",
     workers: Workers = None,
+    time_limit: TimeLimit = 60,
+    memory_limit: MemoryLimit = None,
     allow_functions: Functions = None,
 ) -> None:
     """Bake the damaged images of a pack again, and no others; the rest of the pack stays what it is, to the byte.
 
-    Killed or interrupted, the pack is what it was, and the same command can be given again.
+    Killed or interrupted, the pack is what it was, and the same command can be given again. So it is where a photograph
+    cannot be baked, or not within the limits: nothing is written then.
 
     Parameters
     ----------
@@ -167,7 +168,15 @@ def repair(
 
     allow(allow_functions)
     for path in expand(pack):
-        ids = run_repair(path, [str(source) for source in sources], labels=labels, layout=layout, workers=workers)
+        ids = run_repair(
+            path,
+            [str(source) for source in sources],
+            labels=labels,
+            layout=layout,
+            workers=workers,
+            time_limit=time_limit,
+            memory_limit=memory_limit,
+        )
         terminal.say(terminal.repaired(ids, path))
 
 

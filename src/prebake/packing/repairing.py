@@ -34,13 +34,15 @@ __all__ = ["repair"]
 ROW_BYTES = 1000  # the columns of one image, generously
 
 
-def repair(
+def repair(  # noqa: PLR0913 - one keyword for each option of the command line
     pack: PathLike,
     sources: PathLike | Sequence[PathLike],
     *,
     labels: PathLike | None = None,
     layout: str = "auto",
     workers: int | None = None,
+    time_limit: float = 60,
+    memory_limit: float | None = None,
     progress: bool = True,
 ) -> list[str]:
     """Bake the damaged images of a pack again from its sources; all else stays as it is.
@@ -60,6 +62,8 @@ def repair(
         As for :func:`prebake.packing.pack`: they decide on ids. Labels in the pack stay what they are.
     workers
         Processes that bake; all usable cores without it.
+    time_limit, memory_limit
+        As for :func:`prebake.packing.pack`; what is over them could not be baked.
     progress
         Whether to show progress (on a terminal only).
 
@@ -90,7 +94,14 @@ def repair(
     >>> prebake.repair("pack.h5", ["photographs"])  # doctest: +SKIP
     ['0a09aa7356c0']
     """
-    options = PackOptions(labels=labels, layout=layout, workers=workers, progress=progress)
+    options = PackOptions(
+        labels=labels,
+        layout=layout,
+        workers=workers,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        progress=progress,
+    )
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
     target = Path(os.path.realpath(pack))
