@@ -135,6 +135,20 @@ def test_a_command_that_ends_all_the_same_has_ended() -> None:
     assert told(running(body)) == (0, "done\n")
 
 
+def test_a_signal_to_a_command_that_is_done_changes_nothing_while_python_ends() -> None:
+    body = """
+    class Late:
+        def __del__(self, os=os, number=signal.SIGTERM):
+            os.write(1, b"ready\\n")
+            os.kill(os.getpid(), number)
+            os.write(1, b"ended by itself\\n")
+    sys.modules["late"] = Late()
+    return 0"""
+    process = running(body)
+    assert process.communicate(timeout=30) == ("ended by itself\n", "")
+    assert process.returncode == 0
+
+
 def test_an_error_that_no_signal_caused_is_an_error() -> None:
     process = running("\n    ready()\n    raise ValueError('of its own')")
     assert process.communicate(timeout=30)[1].endswith("ValueError: of its own\n")

@@ -92,8 +92,8 @@ def tell(words: tuple[str, ...], folder: Path, moment: float, chance: random.Ran
     except subprocess.TimeoutExpired:
         pass
     else:
-        process.communicate()
-        return -1, "", []
+        said = process.communicate()[1].decode(errors="replace")
+        return -1, "", [f"ended by itself with {process.returncode}: {said}"] if process.returncode else []
     start = time.monotonic()
     os.killpg(process.pid, number) if group else process.send_signal(number)
     if again is not None:
@@ -114,7 +114,8 @@ def tell(words: tuple[str, ...], folder: Path, moment: float, chance: random.Ran
     wrong = []
     if process.returncode != 128 + number:
         wrong.append(f"{name}: ended with {process.returncode}")
-    if said.count("\n") != 1 or not said.startswith("interrupted: "):
+    ours, bad = said.count("interrupted: "), ("Traceback", "Exception", "Error", "Fatal", "leaked")
+    if ours != 1 or not said.splitlines()[-1].startswith("interrupted: ") or any(word in said for word in bad):
         wrong.append(f"{name}: said {said[-600:]!r}")
     return seconds, said, wrong
 
@@ -132,8 +133,8 @@ def tortured(name: str, signals: int, chance: random.Random, scratch: Path, limi
         raise SystemExit(f"{name} does not even work undisturbed: {problem}")
     tally = Tally(min(time.perf_counter() - start, LONGEST))
     expected = kind.end(whole) if kept else ""
-    shutil.rmtree(os.environ["TMPDIR"])
-    Path(os.environ["TMPDIR"]).mkdir()
+    temporary = Path(os.environ["TMPDIR"])
+    usual = {path.name for path in temporary.iterdir()}  # what libraries keep there for the next time
     for number in range(signals):
         folder = shutil.copytree(beginning, scratch / f"trial-{number}")
         moment = chance.uniform(0.06, tally.span)
@@ -145,11 +146,10 @@ def tortured(name: str, signals: int, chance: random.Random, scratch: Path, limi
             tally.said.append(said)
             if seconds > limit:
                 wrong.append(f"after {moment:.2f} s: took {seconds:.2f} s to end")
-        left = [*folder.rglob("*.tmp*"), *Path(os.environ["TMPDIR"]).iterdir()]
+        left = [*folder.rglob("*.tmp*"), *(path for path in temporary.iterdir() if path.name not in usual)]
         if left:
             wrong.append(f"after {moment:.2f} s: left {', '.join(path.name for path in left)}")
-            shutil.rmtree(os.environ["TMPDIR"])
-            Path(os.environ["TMPDIR"]).mkdir()
+            usual |= {path.name for path in left}
         if kept and (problem := finish(kind.words, folder)):
             wrong.append(f"after {moment:.2f} s, given again: {problem}")
         elif kept and kind.end(folder) != expected:

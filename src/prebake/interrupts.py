@@ -52,6 +52,7 @@ class _Watch:
             if signal.getsignal(number) != signal.SIG_IGN:  # as shells have it for what runs in the background
                 signal.signal(number, self._receive)
         os.register_at_fork(after_in_child=_listen_no_more)
+        atexit.register(_ignore)  # what comes last is Python's own end, which would have the system answer
         threading.Thread(target=self._wait, name="prebake-signals", daemon=True).start()
 
     @property
@@ -172,6 +173,11 @@ def _be_quiet() -> None:
     sys.unraisablehook, threading.excepthook = _say_nothing, _say_nothing
     if (logging := sys.modules.get("logging")) is not None:
         logging.disable()
+
+
+def _ignore() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _say_nothing(_: object) -> None:
