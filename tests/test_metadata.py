@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +25,21 @@ from prebake.errors import DecodeError
 
 if TYPE_CHECKING:
     import pytest
+    from numpy.typing import NDArray
 
 MARKER = "PATIENT-4711"
 TEXT = f"{MARKER} ".encode() * 3
-SPELLINGS = (MARKER.encode(), MARKER.encode("utf-16-le"), MARKER.encode("utf-16-be"), MARKER[::-1].encode())
+CODES = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le")
+SPELLINGS = (MARKER[::-1].encode(), *(MARKER.encode(code) for code in CODES))
 ROOT = Path(__file__).resolve().parents[1]
-PICTURE = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (60, 80, 3), np.uint8), (0, 0), 2)
+
+
+def picture(seed: int) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), np.uint8)
+    return cv2.GaussianBlur(noise, (0, 0), 2)  # type: ignore[return-value]
+
+
+PICTURE = picture(5)
 
 
 def exif() -> bytes:
@@ -58,9 +68,9 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def jpegs() -> Iterator[bytes]:
+def jpegs(image: NDArray[np.uint8] = PICTURE) -> Iterator[bytes]:
     for options in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]):
-        data = cv2.imencode(".jpg", PICTURE, options)[1].tobytes()
+        data = cv2.imencode(".jpg", image, options)[1].tobytes()
         segments = segment(0xE0, b"JFXX\0\x10" + TEXT) + segment(0xE1, exif())
         segments += segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + TEXT)
         segments += segment(0xE2, b"ICC_PROFILE\0\x01\x01" + profile()) + segment(0xFE, TEXT)
@@ -140,6 +150,26 @@ from prebake.cli import main
 for line in sys.stdin:
     print(line, main(line.rstrip("\\n").split("\\t")))
 """
+KEEPING_CHECKPOINTS = """
+import shutil
+from prebake.training import watch
+save = watch.Checkpoints._save
+def save_and_keep(self, trainer):
+    save(self, trainer)
+    shutil.copy(watch.checkpoint_path(self.folder), "output/last.ckpt")
+watch.Checkpoints._save = save_and_keep
+"""
+DAMAGING = """
+from pathlib import Path
+from prebake.store import Pack
+data, pack = bytearray(Path("output/pack.h5").read_bytes()), Pack("output/pack.h5")
+for row in range(0, len(pack), 2):
+    at = data.index(pack.encoded(row))
+    data[at + 9] ^= 1
+pack.close()
+Path("output/pack.h5").write_bytes(data)
+"""
+TRAINING = "--model test_efficientnet --weights none --epochs 1 --batch-size 16 --threads 1"
 
 
 def test_every_file_says_it_before_and_the_good_ones_are_pictures() -> None:
@@ -162,19 +192,23 @@ def test_decoding_says_nothing_of_it(capfd: pytest.CaptureFixture[str], caplog: 
 
 
 def said(data: bytes) -> bool:
-    """Whether the marker stands there: as it is, in UTF-16, compressed into a PNG or a PDF, or as a data URI."""
+    """Whether the marker stands there: as it is, in UTF-16, compressed into a PNG, PDF or ZIP, or as a data URI."""
     if any(spelling in data for spelling in SPELLINGS):
         return True
+    if data[:4] == b"PK\x03\x04":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(said(archive.read(name)) for name in archive.namelist()):
+                return True
     for uri in re.findall(rb"base64,([A-Za-z0-9+/=]+)", data):
         if said(base64.b64decode(uri)):
             return True
     for start in (found.start() for found in re.finditer(rb"\x78[\x01\x5e\x9c\xda]", data)):
-        unpacked = zlib.decompressobj()
         try:
-            if any(spelling in unpacked.decompress(data[start:], 1 << 20) for spelling in SPELLINGS):
-                return True
+            unpacked = zlib.decompressobj().decompress(data[start:], 1 << 20)
         except zlib.error:
             continue
+        if any(spelling in unpacked for spelling in SPELLINGS):
+            return True
     return False
 
 
@@ -188,38 +222,77 @@ def test_the_search_finds_it_wherever_it_may_hide() -> None:
     Image.fromarray(PICTURE).save(file, "PNG", pnginfo=text)
     assert MARKER.encode() not in file.getvalue()
     assert said(file.getvalue())
+    file = io.BytesIO()
+    np.savez_compressed(file, words=np.array([MARKER]))
+    assert MARKER.encode("utf-32-le") not in file.getvalue()
+    assert said(file.getvalue())
     assert not said(os.urandom(100_000))
 
 
-def test_pack_log_messages_pictures_and_pages_say_nothing_of_it(tmp_path: Path) -> None:
-    for number, (name, data) in enumerate(FILES.items()):
-        folder = tmp_path / "photographs" / str(number % 2)  # a label
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    (tmp_path / "output").mkdir()
-    commands = [
-        "pack photographs -o output/refused.h5 --size 32 --codec raw",
-        "pack photographs -o output/pack.h5 --size 32 --codec raw --on-error skip",
-        "info output/pack.h5",
-        "info output/pack.h5 --json",
-        "verify output/pack.h5",
-        "show output/pack.h5 -o output/grid.png --before photographs --count 40",
-        "audit output/pack.h5 -o output/audit.html",
-        "audit output/pack.h5 --json",
-        "split output/pack.h5 -o output/folds.csv --folds 2",
-    ]
+def lay_out(folder: Path) -> None:
+    """Write the photographs into folders that are labels, and make room for what commands write."""
+    more = {f"other-{seed}.jpg": next(jpegs(picture(seed))) for seed in range(100, 124)}
+    for number, (name, data) in enumerate((FILES | more).items()):
+        path = folder / "photographs" / str(number % 2) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (folder / "output").mkdir()
+
+
+def require_silence(folder: Path, commands: dict[str, int], before: str = "") -> None:
+    """Run commands in one process, compare their exit codes; neither they nor what they write may say it."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", before + SCRIPT],
         input="".join(f"{command}\n".replace(" ", "\t") for command in commands).encode(),
         capture_output=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         check=True,
     )
     codes = [int(line.split()[-1]) for line in done.stdout.decode().splitlines() if re.fullmatch(r" ?\d+", line)]
-    assert codes == [1, *[0] * 8], done.stderr.decode()
+    assert codes == list(commands.values()), done.stderr.decode()
     assert not said(done.stdout + done.stderr)
-    written = [path for path in (tmp_path / "output").rglob("*") if path.is_file()]
-    assert len(written) >= 6
-    for path in written:
-        assert not said(path.read_bytes()), path
+    for path in (folder / "output").rglob("*"):
+        assert not path.is_file() or not said(path.read_bytes()), path
+
+
+def written(folder: Path) -> set[str]:
+    return {path.relative_to(folder / "output").as_posix() for path in (folder / "output").rglob("*")}
+
+
+def test_pack_log_messages_pictures_and_pages_say_nothing_of_it(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    commands = {
+        "pack photographs -o output/refused.h5 --size 32 --codec raw": 1,
+        "pack photographs -o output/pack.h5 --size 32 --codec raw --on-error skip": 0,
+        "info output/pack.h5": 0,
+        "info output/pack.h5 --json": 0,
+        "verify output/pack.h5": 0,
+        "show output/pack.h5 -o output/grid.png --before photographs --count 40": 0,
+        "audit output/pack.h5 -o output/audit.html": 0,
+        "audit output/pack.h5 --json": 0,
+        "split output/pack.h5 -o output/folds.csv --folds 2": 0,
+    }
+    require_silence(tmp_path, commands)
+    assert {"pack.h5", "grid.png", "audit.html", "folds.csv"} < written(tmp_path)
+
+
+def test_runs_checkpoints_predictions_explanations_reports_and_repaired_packs_say_nothing_of_it(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    commands = {
+        "pack photographs -o output/pack.h5 --size 64 --codec raw --on-error skip": 0,
+        f"train output/pack.h5 -o output/run {TRAINING} --checkpoint-minutes 0.0000001 --logger tensorboard": 0,
+        f"cv output/pack.h5 -o output/cv --folds 2 {TRAINING}": 0,
+        "predict output/run photographs -o output/refused.csv": 1,
+        "predict output/cv photographs -o output/predictions.csv --on-error skip": 0,
+        "explain output/run output/pack.h5 -o output/explained --source photographs --count 4": 0,
+        "explain output/run photographs -o output/refused": 1,
+        "report output/run": 0,
+        "report output/cv --source photographs": 0,
+    }
+    require_silence(tmp_path, commands, KEEPING_CHECKPOINTS)
+    require_silence(tmp_path, {"verify output/pack.h5": 1, "repair output/pack.h5 photographs": 0}, DAMAGING)
+    names = {"last.ckpt", "run/best.safetensors", "run/worst.npz", "run/report.html", "cv/oof.csv", "cv/report.html"}
+    assert names | {"predictions.csv"} < written(tmp_path)
+    for kind in ("run/logs/*tfevents*", "explained/*.png"):
+        assert list((tmp_path / "output").glob(kind)), kind
