@@ -111,6 +111,20 @@ def test_processes_and_temporary_files_go_with_a_command_that_cannot_clean_up(tm
         time.sleep(0.01)
 
 
+def test_worker_processes_that_the_clean_up_waits_for_are_ended_at_once() -> None:
+    body = """
+    import multiprocessing
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    child.start()
+    try:
+        ready()
+        time.sleep(60)
+    finally:
+        child.join()
+        print(child.exitcode, flush=True)"""
+    assert told(running(body)) == (130, "-9\n" + LINE)
+
+
 def test_a_second_signal_does_not_end_the_clean_up() -> None:
     body = """
     try:

@@ -1,10 +1,10 @@
 """A command that is told to end (SIGINT, SIGTERM) is gone soon, says one line, and leaves nothing to be removed.
 
-The first signal raises KeyboardInterrupt where Python is, and what is open cleans up behind itself; further ones change
-nothing, so that they do not end the clean-up. Python may be where that does not help: inside a long call of a library,
-in an import that takes the exception for another one, waiting for a thread. So a thread of its own, which the system
-tells of the signal, ends the process a little later, wherever it is, together with the processes that it has started.
-All that prebake writes bears that: it has to bear ``kill -9``, too.
+The first signal ends worker processes and raises KeyboardInterrupt where Python is, and what is open cleans up behind
+itself; further ones change nothing, so that they do not end the clean-up. Python may be where that does not help:
+inside a long call of a library, in an import that takes the exception for another one, waiting for a thread. So a
+thread of its own, which the system tells of the signal, ends the process a little later, wherever it is, together with
+the processes that it has started. All that prebake writes bears that: it has to bear ``kill -9``, too.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class _Watch:
             return
         self._number, self._raised = number, True
         _be_quiet()
+        _end_workers()
         raise KeyboardInterrupt
 
     def _wait(self) -> None:
@@ -182,6 +183,14 @@ def _ignore() -> None:
 
 def _say_nothing(_: object) -> None:
     pass
+
+
+def _end_workers() -> None:
+    """End the processes of multiprocessing, which would be waited for; what they were at is done again."""
+    if active_children := getattr(sys.modules.get("multiprocessing"), "active_children", None):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch would raise an error of its own in the clean-up
+        for child in active_children():
+            child.kill()
 
 
 def _listen_no_more() -> None:
