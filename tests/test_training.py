@@ -312,9 +312,12 @@ def test_the_worst_pictures_are_the_largest_errors(whole: Run, packs: list[Path]
     assert np.array_equal(worst.images[0], pack[place["id_code"]])
 
 
-def test_training_says_nothing_where_there_is_no_terminal(
-    packs: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_training_says_nothing_where_there_is_no_terminal_also_where_slurm_is_installed(
+    packs: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     fit(packs, tmp_path / "run", tiny(epochs=1))
     assert capfd.readouterr() == ("", "")
 

@@ -176,7 +176,8 @@ class Checkpoints(Checkpoint):
 def hushed() -> Iterator[None]:
     """Keep Lightning's notes on devices and products away for a block; its warnings and errors stay.
 
-    So does one warning that it causes and that nobody but its authors can act on.
+    So do a warning that nobody but its authors can act on, and the advice to start with ``srun`` wherever SLURM is
+    installed.
     """
     names = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
@@ -186,6 +187,7 @@ def hushed() -> Iterator[None]:
             logger.setLevel(max(logging.WARNING, logger.level))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", r"The `srun` command is available on your system but is not used")
             yield
     finally:
         for logger, level in zip(loggers, before, strict=True):
