@@ -203,7 +203,10 @@ def test_a_command_that_is_killed_goes_on_and_ends_with_the_same_numbers(
     process.kill()
     process.communicate()
     assert not CrossValidation(tmp_path / "cv").complete
+    for left in (".cv.json.0f1e2d3c.tmp", "fold-0/.metrics.csv.0f1e2d3c.tmp"):
+        (tmp_path / "cv" / left).write_text("what a kill while writing leaves")
     require_same(cross_validate(pack, tmp_path / "cv", tiny(), folds=FOLDS), whole)
+    assert not list((tmp_path / "cv").rglob(".*.tmp"))
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:

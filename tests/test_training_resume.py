@@ -127,7 +127,9 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_numbers(
     process.kill()
     process.communicate()
     assert len(Run(tmp_path / "run").metrics()) == 1
+    (tmp_path / "run" / ".last.safetensors.0f1e2d3c.tmp").write_bytes(b"what a kill while writing leaves")
     run = fit(packs, tmp_path / "run", tiny(checkpoint_minutes=0.0))
+    assert not list(run.path.glob(".*.tmp"))
     (run.path / "config.json").write_bytes((whole.path / "config.json").read_bytes())
     require_equal(run, whole)
 

@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "digest",
     "human_bytes",
     "is_full",
+    "remove_leftovers",
     "scratch_folder",
     "sync_folder",
     "write_json",
@@ -76,6 +77,25 @@ def scratch_folder(what: str) -> Iterator[Path]:
     """Give an empty folder for a block, where the system keeps what is temporary; ``what`` is in its name."""
     with tempfile.TemporaryDirectory(prefix=f"prebake-{what}-") as name, removed_at_end(name):
         yield Path(name)
+
+
+def remove_leftovers(folder: str | os.PathLike[str], names: Container[str]) -> None:
+    """Remove what processes that were killed left of files of these names; nobody else may be writing them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in (".a.txt.0f1e2d3c.tmp", ".b.txt.0f1e2d3c.tmp", ".a.txt.tmp"):
+    ...     _ = (folder / name).write_text("cut off")
+    >>> remove_leftovers(folder, {"a.txt"})
+    >>> sorted(path.name for path in folder.iterdir())
+    ['.a.txt.tmp', '.b.txt.0f1e2d3c.tmp']
+    """
+    for path in Path(folder).glob(".*.tmp"):
+        found = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.tmp", path.name)
+        if found and found[1] in names:
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prebake.errors import OptionError, RunError
-from prebake.files import write_json
+from prebake.files import remove_leftovers, write_json
 from prebake.locks import held_lock
 from prebake.runs import (
     CONFIG,
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "command", "in_turn", "prepare"]
 
-_OWN = re.compile("|".join(map(re.escape, (CV, CONFIG, RECIPE, FOLDS, OOF, THRESHOLDS, REPORT))) + r"|repeat-\d+")
+_WRITTEN = (CV, CONFIG, RECIPE, FOLDS, OOF)
+_OWN = re.compile("|".join(map(re.escape, (*_WRITTEN, THRESHOLDS, REPORT))) + r"|repeat-\d+")
 
 FoldsFrom = int | str | os.PathLike[str]
 
@@ -102,6 +103,8 @@ def prepare(packs: Packs, folder: Path, config: TrainConfig, folds: FoldsFrom, r
     folder.mkdir(parents=True, exist_ok=True)
     with in_turn(folder):
         _require_own(folder)
+        for place in (folder, *(repeat_folder(folder, repeat, repeats) for repeat in range(1, repeats + 1))):
+            remove_leftovers(place, _WRITTEN)
         if (folder / CV).exists() and CrossValidation(folder).begun():
             return _again(rows, CrossValidation(folder), config, folds, repeats)
         plan = Plan(folder, config, tuple(_folds(rows, folds, config, repeat) for repeat in range(repeats)))

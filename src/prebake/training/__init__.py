@@ -15,11 +15,12 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from prebake.config import TrainConfig
 from prebake.errors import OptionError, RunError
+from prebake.files import remove_leftovers
 from prebake.memory import kept_memory
 from prebake.models import build_model
 from prebake.runs import Run, RunWriter
 from prebake.training.data import Data, Fold, augmentation, gather
-from prebake.training.folder import Finish, alone, begin, check_folder, first_process, require_checkpoint
+from prebake.training.folder import OURS, Finish, alone, begin, check_folder, first_process, require_checkpoint
 from prebake.training.learner import Learner
 from prebake.training.loggers import logging_to
 from prebake.training.watch import Checkpoints, Stop, Stopped, TerminalBar, checkpoint_path, hushed
@@ -91,6 +92,8 @@ def fit(
     writer = RunWriter(folder)
     with alone(folder, config.nodes), _settings(config), hushed():
         done = check_folder(folder, config, data)
+        if first_process():
+            remove_leftovers(folder, OURS)
         if done is None:
             _train(writer, config, data)
     return done or Run(folder)

@@ -22,7 +22,19 @@ from prebake.locks import Held, held_lock
 from prebake.metrics import DEFAULT_THRESHOLDS, grade
 from prebake.models import save_weights
 from prebake.models.weights import UNREADABLE, require_plain
-from prebake.runs import BEST, CHECKPOINTS, FILES, INFO, LAST, Run, RunWriter, Worst, require_inside
+from prebake.runs import (
+    BEST,
+    CHECKPOINTS,
+    FILES,
+    INFO,
+    LAST,
+    REPORT,
+    THRESHOLDS,
+    Run,
+    RunWriter,
+    Worst,
+    require_inside,
+)
 from prebake.training.learner import STATE, Learner
 from prebake.training.watch import best_path
 from prebake.version import __version__
@@ -36,6 +48,7 @@ if TYPE_CHECKING:
     from prebake.training.data import Data
 
 __all__ = [
+    "OURS",
     "Finish",
     "alone",
     "begin",
@@ -50,6 +63,9 @@ __all__ = [
 
 WORST_SHOWN = 24
 LOCK = ".lock"
+OURS = frozenset(FILES) - {THRESHOLDS, REPORT}
+"""What nobody but a training writes into a run folder."""
+
 FREE_TO_CHANGE = ("accelerator", "devices", "nodes", "strategy", "threads", "verify", "checkpoint_minutes", "logger")
 """Fields that say where a training runs, not what it does: they may differ when it goes on."""
 
