@@ -1,14 +1,16 @@
 """A million rows in a thousand packs against the same rows in one: opening, memory, an epoch's order, the first batch.
 
-python bench/many_packs.py [--rows 1000000] [--packs 1000] [--rounds 3] [--quick] [--folder DIR] [--csv OUT.csv]
+python bench/many_packs.py [--rows 1000000] [--packs 1000] [--side 8] [--rounds 3] [--quick] [--folder DIR] [--csv CSV]
 
-The packs are made first: images of 8 x 8, because only their number counts, about 700 bytes a row. Files are in the
-page cache, and modules are imported before the clock starts. Each time and each peak is of a process of its own.
+The packs are made first: images of 8 x 8, because only their number counts, about 700 bytes a row; --side 256 for what
+loading costs with images as they are. Files are in the page cache, and modules are imported before the clock starts.
+Each time and each peak is of a process of its own.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import multiprocessing
 import resource
 import tempfile
@@ -22,17 +24,16 @@ import numpy as np
 
 from prebake.store import Header, PackWriter, Row, file_names, open_pack, pattern_of
 
-SIDE, BATCH = 8, 256
-HEADER = Header('{"name":"small"}', "0" * 32, SIDE, "raw", {})
+BATCH, BATCHES = 256, 100
 PACKAGES = ("numpy", "h5py", "torch")
 
 
-def write(path: Path, numbers: range) -> None:
-    """Write a pack of small images, unless it is there."""
+def write(path: Path, numbers: range, side: int) -> None:
+    """Write a pack of images, unless it is there."""
     if path.exists():
         return
-    image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    with PackWriter(path, HEADER, image.shape, len(numbers)) as writer:
+    image, header = np.zeros((side, side, 3), np.uint8), Header('{"name":"small"}', "0" * 32, side, "raw", {})
+    with PackWriter(path, header, image.shape, len(numbers)) as writer:
         for number in numbers:
             name = f"{number:012x}"
             row = Row(
@@ -71,10 +72,10 @@ def loading(path: Path) -> dict[str, float]:
     pack = open_pack(path)
     start = time.perf_counter()
     with Loader(pack, BATCH, shuffle=True, threads=2) as loader:
-        batches = iter(loader)
+        batches = itertools.chain.from_iterable(loader for _ in itertools.count())  # epoch after epoch
         next(batches)
         first = time.perf_counter()
-        count = sum(len(labels) for (_, labels), _ in zip(batches, range(100), strict=False))
+        count = sum(len(labels) for _, labels in itertools.islice(batches, BATCHES))
         done = time.perf_counter()
     return {
         "first batch, s": first - start,
@@ -94,14 +95,14 @@ def in_new_process(work: Callable[[Path], dict[str, float]], path: Path) -> dict
         return pool.submit(work, path).result()
 
 
-def make(folder: Path, count: int, packs: int) -> dict[str, Path]:
+def make(folder: Path, count: int, packs: int, side: int) -> dict[str, Path]:
     """Make the packs, and return what opens them."""
     folder.mkdir(exist_ok=True)
     one, many = folder / "one.h5", folder / "many.h5"
-    write(one, range(count))
+    write(one, range(count), side)
     share = count // packs
     for number, path in enumerate(file_names(many, packs)):
-        write(path, range(number * share, (number + 1) * share))
+        write(path, range(number * share, (number + 1) * share), side)
     return {"one pack": one, f"{packs} packs": pattern_of(many)}
 
 
@@ -136,13 +137,14 @@ def main() -> None:
     parser = measuring.parser(__doc__, quick="5,000 rows in 50 packs, 1 round", rounds=3)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--packs", type=int, default=1_000)
+    parser.add_argument("--side", type=int, default=8)
     parser.add_argument("--folder", type=Path, help="where the packs are made, 1.5 GB, and found again the next time")
     parser.add_argument("--only-make", action="store_true", help="make the packs, and measure another time")
     options = parser.parse_args()
     if options.quick:
         options.rows, options.packs, options.rounds = 5_000, 50, 1
     with tempfile.TemporaryDirectory() as scratch:
-        arms = make(options.folder or Path(scratch), options.rows, options.packs)
+        arms = make(options.folder or Path(scratch), options.rows, options.packs, options.side)
         if not options.only_make:
             measuring.write(measured(arms, options.rows, options.rounds), options.csv)
 

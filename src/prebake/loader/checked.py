@@ -52,8 +52,6 @@ class CheckedPacks(JoinedPacks):
     def read(self, rows: npt.NDArray[np.int64], out: npt.NDArray[np.uint8]) -> None:
         """Read images as :meth:`JoinedPacks.read`, and compare those that are due."""
         super().read(rows, out)
-        if len(self.packs) > 1:  # read one by one, and compared
-            return
         for place in np.flatnonzero(self._due[rows]).tolist():
             self._compare(int(rows[place]), out[place])
 

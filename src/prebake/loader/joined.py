@@ -60,9 +60,8 @@ class JoinedPacks:
         """
         if len(self.packs) == 1:
             self.packs[0].read(rows, out=out)
-            return
-        for row, image in zip(rows.tolist(), out, strict=True):
-            self.read_into(row, image)
+        else:
+            self._rows.read(rows, out)
 
     def advise(self, rows: npt.NDArray[np.int64]) -> None:
         """Tell the system that the images of rows will be read soon."""

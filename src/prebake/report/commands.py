@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prebake.runs import FOLDS, RECIPE
+from prebake.store import member_of, pattern_of
 
 if TYPE_CHECKING:
     from prebake.runs import CrossValidation, Run
@@ -34,9 +37,12 @@ def cross_validate(cv: CrossValidation) -> list[str]:
 
 def pack(cv: CrossValidation) -> list[str]:
     """Return the command that bakes the photographs again, by the very recipe that the folder keeps."""
-    words = ["prebake", "pack", "PHOTOGRAPHS", "-o"]
-    first = _packs(cv)[0] if len(cv.info["packs"]) == 1 else "PACK.h5"
-    return [*words, *(shlex.quote(word) for word in (first, "--recipe", str(cv.path / RECIPE)))]
+    paths = [Path(path) for path in _paths(cv)]
+    targets = {member.target if (member := member_of(path)) else path for path in paths}
+    target = str(targets.pop()) if len(targets) == 1 else "PACK.h5"
+    size = ["--max-pack-size", "SIZE"] if len(paths) > 1 and target != "PACK.h5" else []
+    words = ["prebake", "pack", "PHOTOGRAPHS", "-o", shlex.quote(_no_option(target))]
+    return [*words, "--recipe", shlex.quote(str(cv.path / RECIPE)), *size]
 
 
 def thresholds(cv: CrossValidation) -> list[str]:
@@ -50,9 +56,21 @@ def audit(cv: CrossValidation) -> list[str]:
 
 
 def _packs(folder: Run | CrossValidation) -> list[str]:
-    """Return the paths of the packs, none of which is an option to a command."""
-    paths = [str(pack.get("path", "PACK.h5")) for pack in folder.info["packs"]]
-    return [f"./{path}" if path.startswith("-") else path for path in paths]
+    """Return the paths of the packs, a pattern for all files of a set; none of them is an option to a command."""
+    paths = [Path(path) for path in _paths(folder)]
+    members = {path: member for path in paths if (member := member_of(path))}
+    files = Counter(member.target for member in members.values())
+    whole = {path: member.target for path, member in members.items() if files[member.target] == member.count}
+    words = [pattern_of(whole[path]) if path in whole else path for path in paths]
+    return [_no_option(str(word)) for word in dict.fromkeys(words)]
+
+
+def _paths(folder: Run | CrossValidation) -> list[str]:
+    return [str(pack.get("path", "PACK.h5")) for pack in folder.info["packs"]]
+
+
+def _no_option(path: str) -> str:
+    return f"./{path}" if path.startswith("-") else path
 
 
 def predict(run: Run | CrossValidation) -> list[str]:

@@ -88,8 +88,7 @@ class ManyPacks(Pack):
         """Read images by position, as :meth:`Pack.read`."""
         rows = self._positions(indices)
         out = self._fitting(out, (len(rows), *self.shape))
-        for place, row in enumerate(rows.tolist()):
-            self._read_into(row, out[place])
+        self._packs.read(rows, out)
         return out
 
     def check(self, index: SupportsIndex, image: Pixels) -> None:

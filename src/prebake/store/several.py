@@ -122,6 +122,13 @@ class PackRows:
         number = int(self.pack_of[row])
         return self.packs[number], int(row - self.starts[number])
 
+    def read(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        """Read the images of rows, all of them from 0 on, into ``out``, uint8 (B, H, W, C), C-contiguous."""
+        numbers = self.pack_of[rows]
+        indices = rows - self.starts[numbers]
+        for number, index, image in zip(numbers.tolist(), indices.tolist(), out, strict=True):
+            self.packs[number]._read_into(index, image)
+
     def advise(self, rows: NDArray[np.int64]) -> None:
         """Tell the system that the images of rows will be read soon."""
         numbers = self.pack_of[rows]
