@@ -125,6 +125,18 @@ def test_worker_processes_that_the_clean_up_waits_for_are_ended_at_once() -> Non
     assert told(running(body)) == (130, "-9\n" + LINE)
 
 
+def test_the_first_worker_process_leaves_interrupts_to_the_driver_too() -> None:
+    script = """
+import signal
+from prebake.packing.local import LocalPool
+pool = LocalPool(1)
+print(*pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result())
+pool.shutdown()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{signal.SIGINT}\n"
+
+
 def test_a_second_signal_does_not_end_the_clean_up() -> None:
     body = """
     try:

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import NoReturn
 
-__all__ = ["asked", "exit_code", "last_words", "promise", "promised", "removed_at_end", "run_until_told"]
+# This module is loaded before all others, to listen as soon as possible: what takes longer is imported where needed.
+__all__ = [
+    "asked",
+    "deaf_children",
+    "exit_code",
+    "last_words",
+    "promise",
+    "promised",
+    "removed_at_end",
+    "run_until_told",
+]
 
 GRACE = 1.5  # seconds from the signal until the process is ended wherever it is
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -159,6 +169,19 @@ def last_words(say: Callable[[], object]) -> None:
 
 
 @contextmanager
+def deaf_children() -> Iterator[None]:
+    """Have processes that are started in the block leave SIGINT, which a terminal sends to all, to this process."""
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - see above
+
+    resource_tracker.ensure_running()  # it lets SIGINT through again when it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process inherits the mask
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def removed_at_end(path: str | os.PathLike[str]) -> Iterator[None]:
     """Have a file or folder removed also where the process is ended in the middle of the block."""
     name = os.fspath(path)
@@ -217,7 +240,7 @@ def _remove(name: str) -> None:
         if not os.path.isdir(name) or os.path.islink(name):
             os.unlink(name)
             return
-    import shutil  # noqa: PLC0415 - this module is loaded before all others, to listen as soon as possible
+    import shutil  # noqa: PLC0415 - see above
 
     shutil.rmtree(name, ignore_errors=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prebake.bench import published
+from prebake.interrupts import deaf_children
 from prebake.loader import Loader
 from prebake.models import build_model
 from prebake.store import open_pack
@@ -125,11 +125,8 @@ class OldLoading:
 
     def start(self) -> None:
         """Start the processes, and let each fetch an image of both kinds."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # they leave interrupts to this process
-        try:
+        with deaf_children():
             self._pass([[0, self._count]] * 2 * self._workers, None, 1, 0)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def photographs(self, count: int, step: Step, batch_size: int) -> float:
         """Return the seconds for each photograph of an epoch that decodes and preprocesses them.

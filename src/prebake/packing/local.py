@@ -11,7 +11,6 @@ import contextlib
 import os
 import queue
 import resource
-import signal
 import sys
 import threading
 import traceback
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from prebake.errors import PrebakeError
+from prebake.interrupts import deaf_children
 from prebake.memory import keep_memory
 
 __all__ = ["LocalPool", "WorkerLost"]
@@ -258,12 +258,8 @@ class _Worker(context.SpawnProcess):
     """
 
     def start(self) -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the new process inherits the mask
-        try:
-            with _without_main():
-                super().start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with deaf_children(), _without_main():
+            super().start()
 
 
 _HIDING = threading.Lock()
