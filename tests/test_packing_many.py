@@ -226,6 +226,30 @@ def test_half_published_the_files_are_not_taken_for_a_pack(tmp_path, monkeypatch
     assert len(bake(source, target)) == 20
 
 
+def test_half_published_files_of_the_same_photographs_with_other_contents_are_refused(tmp_path, monkeypatch):
+    source, target = photographs(tmp_path / "photos", range(20)), tmp_path / "eyes.h5"
+    bake(source, target)
+    for number in range(20):
+        photograph(source / f"p{number:03d}.png", number + 100)
+    real = Path.replace
+
+    def move(path: Path, to: Path) -> Path:
+        if path.name.startswith("ready-00002"):
+            raise KeyboardInterrupt
+        return real(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", move)
+        with pytest.raises(KeyboardInterrupt):
+            bake(source, target)
+    members = [Pack(path) for path in sorted(tmp_path.glob("*.h5"))]
+    assert [int(member[0][0, 0, 1]) for member in members] == [100, 106, 12, 18]
+    with pytest.raises(PackError, match=r"eyes-\*.h5: some files may be of an earlier packing"):
+        prebake.open(tmp_path / "eyes-*.h5")
+    assert [int(image[0, 0, 1]) for image in bake(source, target)] == list(range(100, 120))
+    assert work_files(target) == ["known.json"]
+
+
 def test_killed_the_same_command_goes_on(tmp_path):
     source, target = photographs(tmp_path / "photos", range(30)), tmp_path / "eyes.h5"
     code = (

@@ -9,6 +9,7 @@ For the target ``OUT.h5`` it is ``.OUT.h5.prebake/``::
     parts/X.json    its receipt, written after it: where there is a receipt, the part is whole
     run-.../        one note for each part under way; a worker whose run folder is gone stops by itself
     ready-N-X.h5    a finished file of several, which wait for each other; known-N.json is what is known of its sources
+    publishing      there while the files of a set take their places
     merged.h5       the target, before it is verified and moved to its place
 """
 

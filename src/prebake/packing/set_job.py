@@ -20,7 +20,7 @@ from prebake.errors import OptionError, PackError
 from prebake.files import digest, human_bytes, sync_folder
 from prebake.packing.job import ROW_BYTES, Job
 from prebake.packing.plan import SET, open_target
-from prebake.store import MOST_FILES, Pack, file_names, member_of
+from prebake.store import MOST_FILES, Pack, file_names, member_of, publishing_mark
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -143,10 +143,16 @@ class SetJob(Job):
                 path.unlink()
 
     def _publish(self) -> None:
-        for number, path in self.whole.items():
-            if path != self.files[number]:
-                path.replace(self.files[number])
+        """Move the finished files to their places; until all are there, a mark keeps them from being read as one."""
+        moves = [(path, self.files[number]) for number, path in self.whole.items() if path != self.files[number]]
+        mark = publishing_mark(self.target)
+        if moves:
+            mark.touch()
+            sync_folder(mark.parent)
+        for path, place in moves:
+            path.replace(place)
         sync_folder(self.target.parent)
+        mark.unlink(missing_ok=True)
 
     def _remove_stale(self) -> None:
         """Remove the files of an earlier packing into another number of files, and nothing else."""

@@ -7,7 +7,7 @@ from prebake.store.mending import mend_pack, not_of_the_format
 from prebake.store.merge import merge_packs
 from prebake.store.naming import MOST_FILES, expand, file_names, member_of, pattern_of
 from prebake.store.reader import Pack, is_pack
-from prebake.store.several import PackRows, Packs
+from prebake.store.several import PackRows, Packs, publishing_mark
 from prebake.store.summary import summary
 from prebake.store.writer import PackWriter
 
@@ -32,6 +32,7 @@ __all__ = [
     "not_of_the_format",
     "open_pack",
     "pattern_of",
+    "publishing_mark",
     "summary",
     "verify_pack",
 ]

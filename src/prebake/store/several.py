@@ -20,7 +20,7 @@ from prebake.store.reader import Pack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PackRows", "Packs"]
+__all__ = ["PackRows", "Packs", "publishing_mark"]
 
 
 @dataclass(frozen=True)
@@ -200,12 +200,19 @@ def _allow(files: int) -> None:
         )
 
 
+def publishing_mark(target: Path) -> Path:
+    """Return the file, in the work folder of a set, that is there while its files take their places."""
+    return target.with_name(f".{target.name}.prebake") / "publishing"
+
+
 def _require_one_packing(packs: Sequence[Pack]) -> None:
     """Refuse files that have the names of one set and are of different ones: photographs would be there twice, or not.
 
-    Such a mixture is what an update leaves that was ended while it moved files to their places.
+    Such a mixture is what an update leaves that was ended while it moved files to their places. Where the photographs
+    are the same and only their contents have changed, the mark that it has left tells of it.
     """
     first: dict[Path, Pack] = {}
+    several: set[Path] = set()
     for pack in packs:
         if (member := member_of(pack.path)) is None:
             continue
@@ -213,6 +220,15 @@ def _require_one_packing(packs: Sequence[Pack]) -> None:
         if pack.extra.get("set") != before.extra.get("set"):
             raise PackError(
                 f"{pattern_of(member.target)}: {before.path.name} and {pack.path.name} were not packed together",
+                do="run the same prebake pack command again",
+            )
+        if pack is not before:
+            several.add(member.target)
+    for target in several:
+        if publishing_mark(target).exists():
+            raise PackError(
+                f"{pattern_of(target)}: some files may be of an earlier packing than others",
+                got="a packing that was ended while it moved them to their places, or that does so now",
                 do="run the same prebake pack command again",
             )
 
