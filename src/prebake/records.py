@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from prebake.errors import PrebakeError
 
@@ -22,14 +22,15 @@ class Sample:
         Unique among the samples of one pack, always text. Where several sources go into one pack it starts with the
         name of its source: ``aptos/0a09aa7356c0``.
     root
-        Absolute path of the folder or archive (.zip, .tar) that holds the photograph.
+        Absolute path or URL of the folder or archive (.zip, .tar) that holds the photograph.
     member
         Path of the photograph below the folder, or its member name in the archive; with ``/``, never with ``..``.
     size
         Encoded bytes.
     stamp
         Changes when the file does: for a folder its modification and change time, for an archive the checksum or
-        position of the member together with the modification time of the archive. Never stored in a pack.
+        position of the member together with the modification time of the archive; elsewhere, what its server says
+        (ETag, or time) instead of times. Never stored in a pack.
     label
         The grade; ``None`` where there is none (a test set).
     group
@@ -55,6 +56,11 @@ class Sample:
         """``source/member``: names the photograph without telling where on this machine it lies."""
         return f"{self.source}/{self.member}" if self.source else self.member
 
+    @property
+    def place(self) -> str:
+        """Where it lies: a path or URL; in an archive, that of the archive and the member."""
+        return os.path.join(self.root, self.member)  # noqa: PTH118 - a Path swallows a slash of a URL
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -79,6 +85,6 @@ class Failure:
             text = f"cannot be read: {error.strerror or type(error).__name__}"
         else:
             text = f"the recipe raised {type(error).__name__}: {error}"
-        text = text.removeprefix(f"{sample.id} ({Path(sample.root, sample.member)}) ").replace(sample.root, "...")
+        text = text.removeprefix(f"{sample.id} ({sample.place}) ").replace(sample.root, "...")
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return cls(sample.id, sample.path, text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 3]}...")

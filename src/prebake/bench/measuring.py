@@ -104,7 +104,9 @@ def measure(  # noqa: PLR0913 - one keyword for each option of the command line
     with scratch_folder("bench") as scratch, ExitStack() as stack:
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
         if is_pack(source):
-            found = _measure_pack(Path(source), options, missing)
+            with open_pack(source) as pack:  # what a URL means is fetched here, once
+                local = pack.path
+            found = _measure_pack(local, options, missing)
         else:
             chosen = PackOptions(recipe=recipe, size=size, workers=workers).load_recipe()
             found = _Bench(options, chosen, scratch, stack, missing).run(source)

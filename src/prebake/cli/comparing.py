@@ -33,12 +33,12 @@ def compare(run_a: Path, run_b: Path, /, *, json_: Json = False) -> None:
 
 
 def ablate(
-    *sources: Path,
+    *sources: str,
     output: Output,
     recipes: str,
     folds: int = 5,
     size: int | None = None,
-    labels: Path | None = None,
+    labels: str | None = None,
     layout: Layout = "auto",
     preset: Preset = "default",
     options: Options = PRESET_VALUES,

@@ -11,7 +11,7 @@ __all__ = ["bench", "demo", "plan"]
 
 
 def bench(
-    source: Path,
+    source: str,
     /,
     *,
     recipe: str = "kernel",
@@ -69,7 +69,7 @@ def bench(
 
 
 def plan(
-    source: Path,
+    source: str,
     /,
     *,
     images: int | None = None,

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from prebake.errors import OptionError
+from prebake.remote import as_url, require_local
 
 __all__ = [
     "Functions",
@@ -30,7 +31,14 @@ __all__ = [
 Functions = Annotated[list[str] | None, Parameter(name="--allow-function")]
 Json = Annotated[bool, Parameter(name="--json")]
 Layout = Literal["auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "ddr", "odir"]
-MaybeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"])]
+
+
+def _path_here(_: object, tokens: Sequence[Token]) -> Path:
+    require_local(tokens[0].value)
+    return Path(tokens[0].value)
+
+
+MaybeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"], converter=_path_here)]
 MemoryLimit = Annotated[
     float | None,
     Parameter(
@@ -39,10 +47,10 @@ MemoryLimit = Annotated[
 ]
 OnError = Literal["fail", "skip"]
 Open = Annotated[bool, Parameter(name="--open")]
-Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+Output = Annotated[Path, Parameter(name=["--output", "-o"], converter=_path_here)]
 PacksAndIds = Annotated[str, Parameter(name="PACK... [IDS...]")]
-Paths = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
-RunsAndInput = Annotated[Path, Parameter(name="RUN... INPUT")]
+Paths = Annotated[list[str] | None, Parameter(consume_multiple=True)]
+RunsAndInput = Annotated[str, Parameter(name="RUN... INPUT")]
 TimeLimit = Annotated[
     float,
     Parameter(help="Seconds that one photograph may take; one that takes longer is ended and cannot be baked."),
@@ -71,12 +79,16 @@ def packs_and_ids(given: Sequence[str], usage: str) -> tuple[list[str], list[str
     from prebake.store import is_pack
 
     number = 1
-    while number < len(given) and (Path(given[number]).is_file() or "*" in given[number]) and is_pack(given[number]):
+    while number < len(given) and _may_be_pack(given[number]) and is_pack(given[number]):
         number += 1
     return [*given[:number]], [*given[number:]]
 
 
-def runs_and_input(paths: Sequence[Path], usage: str) -> tuple[list[Path], Path | list[Path]]:
+def _may_be_pack(text: str) -> bool:
+    return Path(text).is_file() or "*" in text or as_url(text) is not None
+
+
+def runs_and_input(paths: Sequence[str], usage: str) -> tuple[list[str], str | list[str]]:
     """Tell the runs from what they are used on: the last path, or all packs at the end.
 
     Raises

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from prebake import terminal
@@ -24,17 +23,18 @@ from prebake.cli.options import (
     packs_and_ids,
 )
 from prebake.errors import OptionError
+from prebake.remote import as_url
 
 __all__ = ["audit", "info", "pack", "repair", "show", "split", "verify"]
 
 
 def pack(
-    *sources: Path,
+    *sources: str,
     output: Output,
     recipe: str = "kernel",
     size: int | None = None,
     codec: Literal["auto", "raw", "zstd", "gzip"] = "auto",
-    labels: Path | None = None,
+    labels: str | None = None,
     layout: Layout = "auto",
     workers: Workers = None,
     on_error: OnError = "fail",
@@ -51,8 +51,8 @@ def pack(
     Parameters
     ----------
     sources
-        Folders, .zip or .tar files of photographs, or single photographs. Several sources become one pack; their ids
-        then start with the name of the source.
+        Folders, .zip or .tar files of photographs, or single photographs; or URLs of such, as s3://bucket/folder.
+        Several sources become one pack; their ids then start with the name of the source.
     output
         The pack to write, for example pack.h5.
     recipe
@@ -86,7 +86,7 @@ def pack(
 
     allow(allow_functions)
     result = run_pack(
-        [str(source) for source in sources],
+        sources,
         output,
         recipe=recipe,
         size=size,
@@ -103,7 +103,7 @@ def pack(
     terminal.say(terminal.packed(result, output if max_pack_size is None else pattern_of(output)))
 
 
-def info(*packs: Path, json_: Json = False) -> None:
+def info(*packs: str, json_: Json = False) -> None:
     """Tell what is in a pack: rows, size, recipe, codec, labels, failures.
 
     Parameters
@@ -119,7 +119,7 @@ def info(*packs: Path, json_: Json = False) -> None:
     terminal.say(terminal.as_json(facts) if json_ else terminal.facts(facts))
 
 
-def verify(*packs: Path) -> None:
+def verify(*packs: str) -> None:
     """Check every checksum of a pack; name damaged images; exit code 1 if there are any.
 
     Parameters
@@ -133,10 +133,10 @@ def verify(*packs: Path) -> None:
 
 
 def repair(
-    pack: Path,
+    pack: str,
     /,
-    *sources: Path,
-    labels: Path | None = None,
+    *sources: str,
+    labels: str | None = None,
     layout: Layout = "auto",
     workers: Workers = None,
     time_limit: TimeLimit = 60,
@@ -167,10 +167,15 @@ def repair(
     from prebake.store import expand
 
     allow(allow_functions)
+    if as_url(pack) is not None:
+        raise OptionError(
+            f"{pack} is not on this machine, and only what is here can be repaired",
+            do="copy it here, repair the copy, and copy that back",
+        )
     for path in expand(pack):
         ids = run_repair(
             path,
-            [str(source) for source in sources],
+            sources,
             labels=labels,
             layout=layout,
             workers=workers,
@@ -207,7 +212,7 @@ def show(
 
 
 def audit(
-    *packs: Path,
+    *packs: str,
     output: MaybeOutput = None,
     json_: Json = False,
     open_: Open = False,
@@ -245,7 +250,7 @@ def audit(
             show_in_browser(output)
 
 
-def split(*packs: Path, output: Output, folds: int = 5, seed: int = 0, use_test: bool = False) -> None:
+def split(*packs: str, output: Output, folds: int = 5, seed: int = 0, use_test: bool = False) -> None:
     """Put photographs into folds, balanced in size and labels; a patient and all copies of a photograph stay together.
 
     Copies are found by file, by pixels, and by looks (saved again, at another size or exposure). The table is plain

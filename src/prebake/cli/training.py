@@ -14,7 +14,7 @@ __all__ = ["cv", "thresholds", "train"]
 
 
 def train(
-    *packs: Path,
+    *packs: str,
     output: Output,
     preset: Preset = "default",
     options: Options = PRESET_VALUES,
@@ -35,12 +35,12 @@ def train(
     """
     from prebake.training import fit
 
-    run = fit([str(path) for path in packs], output, config_of(preset, options))
+    run = fit(packs, output, config_of(preset, options))
     terminal.say(terminal.trained(run))
 
 
 def cv(
-    *packs: Path,
+    *packs: str,
     output: Output,
     folds: int | Path = 5,
     repeats: int = 1,

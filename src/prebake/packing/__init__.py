@@ -21,6 +21,7 @@ from prebake.packing.job import Job
 from prebake.packing.options import PackOptions, PathLike
 from prebake.packing.repairing import repair
 from prebake.packing.set_job import SetJob
+from prebake.remote import require_local
 from prebake.sources import scan
 from prebake.store import ManyPacks, Pack, PackRows, pattern_of
 
@@ -60,11 +61,11 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
     Parameters
     ----------
     sources
-        Folders, .zip or .tar files of photographs, or single photographs. Several become one pack, their ids starting
-        with the name of the source.
+        Folders, .zip or .tar files of photographs, or single photographs; paths, or URLs (docs/remote.md). Several
+        become one pack, their ids starting with the name of the source.
     output
-        The pack to write. Finished parts lie beside it meanwhile, in the hidden folder ``.NAME.prebake``; what stays
-        there is a small file that makes the next call quick, and may be removed.
+        The pack to write, on this machine. Finished parts lie beside it meanwhile, in the hidden folder
+        ``.NAME.prebake``; what stays there is a small file that makes the next call quick, and may be removed.
     recipe
         A :class:`prebake.recipe.Recipe`, or what :func:`prebake.recipe.load_recipe` takes: ``"kernel"``,
         ``"package.module:function"``, a ``.json`` file.
@@ -145,6 +146,7 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
         raise OptionError("executor and scheduler contradict each other", expected="one of them")
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
+    require_local(output)
     target = Path(os.path.realpath(output))
     if target.is_dir():
         raise OptionError(

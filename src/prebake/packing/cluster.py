@@ -11,21 +11,91 @@ import contextlib
 import importlib
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ParamSpec, TypeVar
 
 from prebake.errors import MissingExtra, PackError
 from prebake.files import write_text
 from prebake.packing.surroundings import versions
+from prebake.remote import as_url
 
-if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
-__all__ = ["on_cluster"]
+__all__ = ["ClusterExecutor", "on_cluster"]
 
 LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 15
+WATCH_SECONDS = 5
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ClusterExecutor(Executor):
+    """Runs parts on the workers of a scheduler. Where the scheduler is lost dask answers to none of them, so look.
+
+    Parameters
+    ----------
+    client
+        Connected with the scheduler.
+    address
+        Of the scheduler, for messages.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client, self._address = client, address
+        self._executor: Executor = client.get_executor(pure=False)  # a part that is tried again is another call
+        self._next_look, self._deserted = 0.0, False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a call on a worker.
+
+        Raises
+        ------
+        PackError
+            The scheduler is lost.
+        """
+        self._require_scheduler()
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def look(self) -> None:
+        """See, every few seconds, whether workers are left, and warn once where none is: parts wait for others then.
+
+        Raises
+        ------
+        PackError
+            The scheduler is lost.
+        """
+        self._require_scheduler()
+        if time.monotonic() < self._next_look or self._client.status != "running":
+            return
+        self._next_look = time.monotonic() + WATCH_SECONDS
+        with contextlib.suppress(OSError):  # the connection is about to be lost, or made again
+            before, self._deserted = self._deserted, not self._client.nthreads()
+            if self._deserted and not before:
+                LOG.warning("the scheduler %s has no workers any more; waiting for others", self._address)
+
+    def _require_scheduler(self) -> None:
+        if self._client.status in ("closing", "closed"):  # as the client does where it cannot connect again in time
+            raise _lost(self._address, f"no answer for {CONNECT_SECONDS} s")
+
+
+def _lost(address: str, got: object) -> PackError:
+    return PackError(
+        f"the scheduler {address} is lost",
+        expected="a scheduler that runs until the pack is finished",
+        got=got,
+        do="start it and its workers, then run the same command again: finished parts are kept",
+    )
+
+
+@contextlib.contextmanager
+def _reaching(address: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _lost(address, error) from error
 
 
 @contextlib.contextmanager
@@ -46,7 +116,7 @@ def on_cluster(address: str, folder: Path, sources: Sequence[str]) -> Iterator[E
     MissingExtra
         dask.distributed is not installed.
     PackError
-        The scheduler cannot be reached; or a worker has other versions, or does not see a folder.
+        The scheduler cannot be reached, or is lost; or a worker has other versions, or does not see a folder.
     """
     try:
         distributed: Any = importlib.import_module("distributed")  # of an extra, and slow to load
@@ -55,6 +125,7 @@ def on_cluster(address: str, folder: Path, sources: Sequence[str]) -> Iterator[E
             f"{error.name} is not installed", expected="the extra `cluster`", do="pip install 'prebake[cluster]'"
         ) from error
     try:
+        distributed.comm.resolve_address(address)  # a client that fails at this is half a minute about it
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (
         OSError,
@@ -68,11 +139,12 @@ def on_cluster(address: str, folder: Path, sources: Sequence[str]) -> Iterator[E
             do="see whether it runs (dask scheduler), and whether its port is open from here",
         ) from error
     with client:
-        if not client.scheduler_info(n_workers=1)["workers"]:
-            LOG.warning("the scheduler %s has no workers yet; waiting for the first", address)
-            client.wait_for_workers(1)
-        _require_able(client, folder, sources)
-        yield client.get_executor(pure=False)  # a part that is tried again is another call
+        with _reaching(address):
+            if not client.nthreads():
+                LOG.warning("the scheduler %s has no workers yet; waiting for the first", address)
+                client.wait_for_workers(1)
+        _require_able(client, address, folder, sources)
+        yield ClusterExecutor(client, address)
 
 
 def look(proof: str, sources: Sequence[str]) -> tuple[str, str, list[str]]:
@@ -81,17 +153,21 @@ def look(proof: str, sources: Sequence[str]) -> tuple[str, str, list[str]]:
         found = Path(proof).read_text(encoding="utf-8")
     except OSError as error:
         found = f"{error.strerror}: {proof}"
-    return versions(), found, [source for source in sources if not Path(source).exists()]
+    return versions(), found, [source for source in sources if as_url(source) is None and not Path(source).exists()]
 
 
-def _require_able(client: Any, folder: Path, sources: Sequence[str]) -> None:
+def _require_able(client: Any, address: str, folder: Path, sources: Sequence[str]) -> None:
     proof, here = folder / f"here-{secrets.token_hex(4)}", versions()
     write_text(proof, proof.name)
     try:
-        told: dict[str, Any] = client.run(look, str(proof), list(sources), on_error="return")
+        with _reaching(address):
+            told: dict[str, Any] = client.run(look, str(proof), list(sources), on_error="return")
     finally:
         proof.unlink(missing_ok=True)
     for worker, answer in told.items():
+        if isinstance(answer, OSError):  # its connection; should it come back, it is asked with its first part
+            LOG.warning("the worker %s was lost while it was asked what it sees: %s", worker, answer)
+            continue
         if isinstance(answer, BaseException):
             raise PackError(
                 f"the worker {worker} cannot run prebake",

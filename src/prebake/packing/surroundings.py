@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from prebake.errors import PackError
+from prebake.remote import as_url
 from prebake.version import __version__
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def require_sources(roots: Iterable[str]) -> None:
     PackError
         A source is not there at all.
     """
-    unseen = [root for root in roots if not Path(root).exists()]
+    unseen = [root for root in roots if as_url(root) is None and not Path(root).exists()]
     if unseen:
         raise PackError(
             f"the worker on {socket.gethostname()} does not see a source",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,7 +27,7 @@ from prebake.packing.folder import Outcome, Receipt, seen
 from prebake.packing.surroundings import require_same_versions, require_sources
 from prebake.recipe import Recipe, allow_function
 from prebake.records import Failure, Sample
-from prebake.sources import read_bytes
+from prebake.sources import read_ahead, read_bytes
 from prebake.store import Header, PackWriter, Row
 
 __all__ = ["Task", "bake_part", "begun", "digest_of", "under_way"]
@@ -103,8 +103,12 @@ def bake_part(task: Task) -> Receipt:
     try:
         with _progress_note(task) as note, atomic_path(Path(task.parts, f"{name}.h5"), sync=False) as temporary:
             recipe = _recipe(task.header.recipe_json)
-            with PackWriter(temporary, task.header, (recipe.size, recipe.size, 3), len(task.samples)) as writer:
-                outcomes = tuple(_bake(sample, recipe, writer) for sample in note)
+            shape = (recipe.size, recipe.size, 3)
+            with (
+                PackWriter(temporary, task.header, shape, len(task.samples)) as writer,
+                read_ahead(task.samples) as read,
+            ):
+                outcomes = tuple(_bake(sample, recipe, writer, read) for sample in note)
         receipt = Receipt(name, task.made_by, outcomes)
         write_text(Path(task.parts, f"{name}.json"), receipt.to_json(), sync=False)
     except OSError as error:
@@ -112,10 +116,10 @@ def bake_part(task: Task) -> Receipt:
     return receipt
 
 
-def _bake(sample: Sample, recipe: Recipe, writer: PackWriter) -> Outcome:
+def _bake(sample: Sample, recipe: Recipe, writer: PackWriter, read: Callable[[Sample], bytes]) -> Outcome:
     stamp, source_digest = seen(sample), ""
     try:
-        data = read_bytes(sample)
+        data = read(sample)
         source_digest = digest(data)
         baked = recipe.bake(data)
     except MemoryError:  # another time there may be enough of it: without a digest the photograph counts as not tried

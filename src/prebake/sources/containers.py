@@ -1,4 +1,4 @@
-"""Folders, .zip and .tar archives: what is in them, and the bytes of one file out of them.
+"""Folders, .zip and .tar archives, here or elsewhere: what is in them.
 
 Listing looks at names and sizes only. Everything that reading one file needs stands in its stamp, so reading opens the
 container, goes straight to the place and closes it again: no index to build in each worker process, no shared file
@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import stat
 import tarfile
 import zipfile
@@ -19,10 +20,23 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from prebake.errors import SourceError
+from prebake.remote import DENIED, Found, RemoteFile, as_url, find, look
 
-__all__ = ["BROKEN", "IMAGE_SUFFIXES", "TABLE_SUFFIXES", "File", "Listing", "list_source", "natural_key"]
+__all__ = [
+    "BROKEN",
+    "IMAGE_SUFFIXES",
+    "TABLE_SUFFIXES",
+    "UNTOLD",
+    "URL",
+    "File",
+    "Listing",
+    "list_source",
+    "natural_key",
+    "place",
+]
 
 IMAGE_SUFFIXES = frozenset(
     ".bmp .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
@@ -31,7 +45,12 @@ TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 SHEET_SUFFIXES = frozenset({".xls", ".xlsx"})
 BROKEN = -1
 """Size of a link that leads nowhere."""
+URL = "url"
+"""What the stamp of a file begins with that is read by a URL of its own."""
 
+UNTOLD = "untold-"
+"""What stands in a stamp where a server tells no version: then it is other each time."""
+_ARCHIVES = frozenset({".zip", ".tar"})
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # what following a broken link ends in
 _LONGEST_LINK = 4096  # bytes; what is cut off leads nowhere
 _MOST_VISITS = 64  # links that lead to one folder; more is a maze of links, not a data set
@@ -68,8 +87,13 @@ def natural_key(text: str) -> tuple[tuple[int | str, ...], str]:
     return tuple(int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)), text
 
 
+def place(path: str | os.PathLike[str]) -> str:
+    """Return what names a source wherever the process is: its URL, or its absolute path."""
+    return as_url(path) or os.path.abspath(path)
+
+
 def list_source(path: str | os.PathLike[str]) -> Listing:
-    """List a folder, a .zip, a .tar, or a single photograph.
+    """List a folder, a .zip, a .tar, or a single photograph; a path, or a URL.
 
     Hidden files and folders, ``__MACOSX`` and files that are neither photographs nor tables are left out. Links are
     followed; one that leads back to a folder above it is not.
@@ -79,8 +103,10 @@ def list_source(path: str | os.PathLike[str]) -> Listing:
     SourceError
         There is no such path, it cannot be read, or it is of a kind that cannot be used.
     """
-    root = os.path.abspath(path)
+    root = place(path)
     try:
+        if as_url(path) is not None:
+            return _list_elsewhere(root)
         status = os.stat(root)
         if stat.S_ISDIR(status.st_mode):
             return _listing(root, _folder_files(root))
@@ -88,9 +114,13 @@ def list_source(path: str | os.PathLike[str]) -> Listing:
             raise SourceError(f"{path} is neither a folder nor a file")
         if Path(root).suffix.casefold() in IMAGE_SUFFIXES:
             return Listing(os.path.dirname(root), (File(os.path.basename(root), status.st_size, _stamp(status)),))
-        return _listing(root, _archive_files(root, status))
+        with open(root, "rb") as file:
+            return _listing(root, _archive_files(root, str(status.st_mtime_ns), file))
     except FileNotFoundError:
         raise SourceError(f"there is no {path}", do="check the path; quote it when it has spaces") from None
+    except PermissionError as error:
+        do = DENIED if as_url(path) else None
+        raise SourceError(f"cannot read {error.filename or path}: {error.strerror or error}", do=do) from error
     except OSError as error:
         raise SourceError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
 
@@ -175,17 +205,58 @@ def _folder_file(entry: os.DirEntry[str], prefix: str) -> list[File]:
     return [File(member, status.st_size, _stamp(status))] if stat.S_ISREG(status.st_mode) else []
 
 
+# -- elsewhere --------------------------------------------------------------------------------------------------------
+
+
+def _list_elsewhere(url: str) -> Listing:
+    """List what a URL means: a file where its name is that of one and there is such a file, else a folder."""
+    suffix = os.path.splitext(url)[1].casefold()
+    found: list[Found] = []
+    if suffix in IMAGE_SUFFIXES or suffix in _ARCHIVES:
+        try:
+            found = [look(url)]
+        except FileNotFoundError:  # a folder may be called so
+            found = []
+    found = found or find(url)
+    if [one.url for one in found] != [url]:
+        return _listing(url, _files_elsewhere(url, found))
+    if suffix in IMAGE_SUFFIXES:
+        folder, _, name = url.rpartition("/")
+        return Listing(folder, (_file_elsewhere(name, found[0]),))
+    with RemoteFile.opened(found[0]) as file:
+        return _listing(url, _archive_files(url, _version(found[0]), file))
+
+
+def _files_elsewhere(url: str, found: Iterable[Found]) -> list[File]:
+    files = []
+    for one in found:
+        member = one.url[len(url) + 1 :]
+        if not _wanted(member) or any(map(_ignored, member.split("/"))):
+            continue
+        if _clean_name(url, member) != member:
+            raise SourceError(f"{url} holds a name that is no path: {member!r}", do="copy it to another name")
+        files.append(_file_elsewhere(member, one))
+    return files
+
+
+def _file_elsewhere(member: str, found: Found) -> File:
+    return File(member, found.size, f"{URL}:{_version(found)}")
+
+
+def _version(found: Found) -> str:
+    return found.version or UNTOLD + secrets.token_hex(8)
+
+
 # -- archives ---------------------------------------------------------------------------------------------------------
 
 
-def _archive_files(root: str, status: os.stat_result) -> list[File]:
-    with open(root, "rb") as file:
-        head = file.read(512)
+def _archive_files(root: str, version: str, file: IO[bytes]) -> list[File]:
+    head = file.read(512)
     try:
         if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            return _zip_files(root, status.st_mtime_ns)
+            return _zip_files(root, version, file)
         if head[257:262] == b"ustar" or (root.casefold().endswith(".tar") and not head.startswith(tuple(_COMPRESSED))):
-            return _tar_files(root, status.st_mtime_ns)
+            return _tar_files(root, version, file)
     except (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError) as error:
         raise SourceError(
             f"the archive {root} is damaged or cut short ({error})",
@@ -222,10 +293,10 @@ def _clean_name(root: str, name: str) -> str:
     return str(PurePosixPath(clean))
 
 
-def _zip_files(root: str, mtime: int) -> list[File]:
+def _zip_files(root: str, version: str, file: IO[bytes]) -> list[File]:
     files: dict[str, File] = {}
     links: dict[str, str] = {}
-    with zipfile.ZipFile(root) as archive:
+    with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = _clean_name(root, _zip_name(info))
             if info.is_dir() or not _wanted(name) or any(map(_ignored, name.split("/"))):
@@ -251,7 +322,7 @@ def _zip_files(root: str, mtime: int) -> list[File]:
                     target = link.read(_LONGEST_LINK).decode("utf-8", "replace")
                 links[name] = str(PurePosixPath(name).parent / target)
             else:
-                files[name] = File(name, info.file_size, f"zip:{mtime}:{info.header_offset}:{info.CRC:08x}")
+                files[name] = File(name, info.file_size, f"zip:{version}:{info.header_offset}:{info.CRC:08x}")
     return _follow(files, links)
 
 
@@ -266,10 +337,11 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return name
 
 
-def _tar_files(root: str, mtime: int) -> list[File]:
+def _tar_files(root: str, version: str, file: IO[bytes]) -> list[File]:
     files: dict[str, File] = {}
     links: dict[str, str] = {}
-    with tarfile.open(root, "r:") as archive:
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode="r:") as archive:
         for info in archive:
             name = _clean_name(root, info.name)
             if not _wanted(name) or any(map(_ignored, name.split("/"))):
@@ -284,12 +356,11 @@ def _tar_files(root: str, mtime: int) -> list[File]:
             elif info.issparse():
                 raise SourceError(f"{name} in {root} is a sparse file", do="unpack the archive and pack the folder")
             elif info.isreg():
-                files[name] = File(name, info.size, f"tar:{mtime}:{info.offset_data}")
+                files[name] = File(name, info.size, f"tar:{version}:{info.offset_data}")
         end = archive.offset
-    with open(root, "rb") as file:
-        file.seek(end)
-        if file.read(512) != bytes(512):  # tarfile takes any garbage for the end
-            raise tarfile.ReadError(f"no end mark at byte {end}")
+    file.seek(end)
+    if file.read(512) != bytes(512):  # tarfile takes any garbage for the end
+        raise tarfile.ReadError(f"no end mark at byte {end}")
     return _follow(files, links)
 
 

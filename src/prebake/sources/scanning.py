@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prebake.errors import OptionError, SourceError, TableError
+from prebake.remote import DENIED, as_url, look, read
 from prebake.sources.choosing import BY_NAME, choose, layout_of, pairs_in, read_tables
-from prebake.sources.containers import SHEET_SUFFIXES, File, Listing, list_source
+from prebake.sources.containers import SHEET_SUFFIXES, URL, File, Listing, list_source, place
 from prebake.sources.layouts import FOLDER, Layout
 from prebake.sources.layouts.folder import LABELS, find_label
 from prebake.sources.matching import Photographs, Resolved, resolve
@@ -61,11 +62,11 @@ def scan(sources: Source | Sequence[Source], *, labels: Source | None = None, la
     Parameters
     ----------
     sources
-        Folders, .zip or plain .tar archives, or single photographs. With one source the ids are bare; with several
-        each id (and group) starts with the name of its source, which is the name of the folder or archive
-        (``aptos/0a09aa7356c0``; ``NAME-2`` for a second one called the same). Single photographs count as one source
-        for each folder that they are in. Where the splits of a source repeat ids,
-        the split comes before the id (``train/IDRiD_001``).
+        Folders, .zip or plain .tar archives, or single photographs; paths, or URLs (docs/remote.md). With one source
+        the ids are bare; with several each id (and group) starts with the name of its source, which is the name of the
+        folder or archive (``aptos/0a09aa7356c0``; ``NAME-2`` for a second one called the same). Single photographs
+        count as one source for each folder that they are in. Where the splits of a source repeat ids, the split comes
+        before the id (``train/IDRiD_001``).
     labels
         A CSV to use instead of the tables in the sources. With several sources it names a photograph by its bare
         id, when only one source has it, or as ``source/id``.
@@ -118,7 +119,7 @@ def survey(sources: Source | Sequence[Source], *, labels: Source | None = None, 
         prefixes = [f"{name}/" if len(names) > 1 else "" for name in names]
         surveyed = [_by_own_tables(*each, layout) for each in zip(listings, names, prefixes, strict=True)]
     else:
-        surveyed = [_by_given_table(Path(labels), Photographs(listings, names), layout)]
+        surveyed = [_by_given_table(labels, Photographs(listings, names), layout)]
     problems = [problem for part in surveyed for problem in part.problems]
     samples = tuple(sample for part in surveyed for sample in part.samples)
     problems += _repeated_ids(samples)
@@ -154,7 +155,7 @@ def _list_all(paths: Sequence[Source]) -> list[Listing]:
     photographs: dict[tuple[str, bool], list[File]] = {}
     seen: dict[str, Source] = {}
     for path in paths:
-        if (other := seen.setdefault(os.path.realpath(path), path)) is not path:
+        if (other := seen.setdefault(as_url(path) or os.path.realpath(path), path)) is not path:
             raise SourceError(f"{path} is named twice", got=f"{other} and {path}", do="name each source once")
         listing = list_source(path)
         if not listing.photographs:
@@ -163,7 +164,7 @@ def _list_all(paths: Sequence[Source]) -> list[Listing]:
                 expected="files such as .jpg, .png, .tif, in any sub-folder",
                 do="name the folder or archive that holds them; archives inside a folder are sources of their own",
             )
-        key = (listing.root, listing.root != os.path.abspath(path))  # noqa: PTH100 - as list_source makes it
+        key = (listing.root, listing.root != place(path))
         listings[key] = listing
         photographs.setdefault(key, []).extend(listing.photographs)
     return [replace(listing, photographs=tuple(photographs[key])) for key, listing in listings.items()]
@@ -174,7 +175,8 @@ def _unique_names(listings: Sequence[Listing]) -> list[str]:
     names: list[str] = []
     for listing in listings:
         root = Path(listing.root)
-        base = (root.name if root.is_dir() else root.stem) or "root"
+        folder = listing.photographs[0].stamp.startswith(f"{URL}:") or root.is_dir()
+        base = (root.name if folder else root.stem) or "root"
         name, count = base, 1
         while name in names:
             count += 1
@@ -210,13 +212,16 @@ def _by_own_tables(listing: Listing, name: str, prefix: str, layout: str) -> _Pa
     return _part(found, photographs, chosen, notes)
 
 
-def _by_given_table(path: Path, photographs: Photographs, layout: str) -> _Part:
-    if path.suffix.casefold() in SHEET_SUFFIXES:
+def _by_given_table(path: Source, photographs: Photographs, layout: str) -> _Part:
+    if Path(path).suffix.casefold() in SHEET_SUFFIXES:
         raise SourceError(f"{path} is a spreadsheet", do="open it, save it as CSV (UTF-8), and name that with --labels")
+    url = as_url(path)
     try:
-        table = parse_table(str(path), path.read_bytes())
+        data = Path(path).read_bytes() if url is None else read(url, 0, look(url).size)
+        table = parse_table(str(path), data)
     except OSError as error:
-        raise SourceError(f"cannot read the labels in {path}: {error.strerror or error}") from error
+        do = DENIED if url and isinstance(error, PermissionError) else None
+        raise SourceError(f"cannot read the labels in {path}: {error.strerror or error}", do=do) from error
     chosen = layout_of(table) if layout == "auto" else BY_NAME[layout]
     if chosen is None or not chosen.fits(table):
         raise SourceError(

@@ -12,6 +12,7 @@ import numpy as np
 
 from prebake.errors import PackDamaged
 from prebake.progress import progress
+from prebake.remote import as_url
 from prebake.store.naming import expand
 from prebake.store.reader import Pack, Pixels
 from prebake.store.several import PackRows
@@ -152,7 +153,8 @@ def open_pack(path: Packs) -> Pack:
     Parameters
     ----------
     path
-        A path; or a pattern as ``"eyes-*.h5"``, or several paths, which are then one: see :class:`ManyPacks`.
+        A path or URL; or a pattern as ``"eyes-*.h5"``, or several paths, which are then one: see :class:`ManyPacks`.
+        What a URL means is fetched first, once (docs/remote.md).
 
     Raises
     ------
@@ -170,9 +172,11 @@ def open_pack(path: Packs) -> Pack:
     if isinstance(path, Pack):
         return path
     if isinstance(path, (str, os.PathLike)):
-        given = Path(path)
-        files = expand(given)
-        return Pack(files[0]) if len(files) == 1 else ManyPacks(PackRows.of(files), given.absolute())
+        files = expand(path)
+        if len(files) == 1:
+            return Pack(files[0])
+        pattern = Path(path).absolute() if as_url(path) is None else files[0].with_name(Path(path).name)
+        return ManyPacks(PackRows.of(files), pattern)
     if isinstance(path, Sequence) and len(path) == 1:
         return open_pack(path[0])
     rows = PackRows.of(path)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prebake.errors import PackError
+from prebake.remote import as_url, fetch
+from prebake.store.reader import require_undamaged
 
 if TYPE_CHECKING:
     import os
@@ -78,13 +80,16 @@ def pattern_of(target: Path) -> Path:
 def expand(given: str | os.PathLike[str]) -> list[Path]:
     """Return the files that a path or a pattern (``*``, ``?``, ``[...]``, ``**``) means, in the order of their names.
 
-    What exists is meant as it stands, whatever characters are in its name.
+    What exists is meant as it stands, whatever characters are in its name. What a URL means is fetched, where it is not
+    here yet, and verified; the files are those in the cache.
 
     Raises
     ------
     PackError
-        No file matches; or files of a set are missing, or are of two.
+        No file matches; or files of a set are missing, or are of two; or packs cannot be fetched.
     """
+    if (url := as_url(given)) is not None:
+        return fetch(url, verify=require_undamaged, whole=_require_whole)
     path = Path(given)
     if not glob.has_magic(str(path)) or path.exists():
         return [path]

@@ -65,7 +65,7 @@ def repaired(ids: Sequence[str], path: Path) -> str:
     return f"{path}: baked {counted(len(ids), 'damaged image')} again, verified: {shown}"
 
 
-def verified(pack: Pack, given: Sequence[Path]) -> str:
+def verified(pack: Pack, given: Sequence[str]) -> str:
     """Say that nothing is damaged."""
     what = ", ".join(map(str, given)) if len(given) <= 3 else f"{len(given):,} packs"
     return f"{what}: all {len(pack):,} images and their columns are as they were written"

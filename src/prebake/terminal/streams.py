@@ -7,6 +7,8 @@ import os
 import re
 import sys
 
+from prebake.remote import redact
+
 __all__ = ["complain", "plain", "say", "show_notes"]
 
 
@@ -33,6 +35,7 @@ def say(text: str) -> None:
 
 def complain(text: str, *, first: str = "error") -> None:
     """Write an error to standard error, its first word in red on a terminal."""
+    text = redact(text)
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     sys.stderr.write(f"\x1b[1;31m{first}:\x1b[0m {plain(text)}\n" if colour else f"{first}: {plain(text)}\n")
 
@@ -41,7 +44,7 @@ class _Notes(logging.Handler):
     """Writes what the modules log to the standard error of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(f"note: {plain(record.getMessage())}\n")
+        sys.stderr.write(f"note: {plain(redact(record.getMessage()))}\n")
 
 
 def show_notes() -> None:

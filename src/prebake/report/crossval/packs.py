@@ -62,12 +62,12 @@ class Sources:
     Which file is the right one is told by its digest, not by its name.
     """
 
-    given: tuple[Path, ...]
+    given: tuple[str | os.PathLike[str], ...]
 
     @classmethod
     def of(cls, sources: Sequence[str | os.PathLike[str]] | None) -> Sources:
         """Take the paths that a user gives, or none."""
-        return cls(tuple(map(Path, sources or ())))
+        return cls(tuple(sources or ()))
 
     def samples(self, pack: Pack, rows: Sequence[int]) -> tuple[list[Sample | None], str]:
         """Return the photograph of each row, ``None`` where it is not found, and what went wrong, if anything."""

@@ -1,0 +1,26 @@
+"""What lies elsewhere, by URL: photographs are read by range, packs are fetched once into a cache on this machine.
+
+All that speaks to servers is fsspec's, of the extra ``remote``, and is imported when the first URL is asked for. How it
+finds credentials is its own affair: none are taken here, and URLs that hold any are refused.
+"""
+
+from prebake.remote.ahead import in_order
+from prebake.remote.cache import cache_folder, fetch
+from prebake.remote.files import DENIED, Found, RemoteFile, find, look, match, read
+from prebake.remote.urls import as_url, redact, require_local
+
+__all__ = [
+    "DENIED",
+    "Found",
+    "RemoteFile",
+    "as_url",
+    "cache_folder",
+    "fetch",
+    "find",
+    "in_order",
+    "look",
+    "match",
+    "read",
+    "redact",
+    "require_local",
+]
