@@ -1,6 +1,6 @@
 """Is anything lost to a kill? Kills commands with SIGKILL at random moments, gives them again, and compares the end.
 
-python torture/kills.py [--kinds pack update repair train cv] [--kills 100] [--seed 0]
+python torture/kills.py [--kinds pack update repair train cv] [--kills 100] [--seed 0] [--keep FOLDER]
 
 Each kind of command runs once undisturbed. Then, so many times: the same from the same beginning, killed at a random
 moment (half the time the command alone, so that its workers are orphans; half the time one of its processes, which may
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import pandas as pd
 import safetensors.numpy
+from forked import Forked
 
 from prebake.files import digest
 from prebake.fundus_art import generate
@@ -53,12 +54,15 @@ class Kind:
         Describes what the command has made of the folder.
     pack
         The pack that the command writes, if it writes one.
+    forked
+        Whether the command runs in a process that has loaded torch already.
     """
 
     begin: Callable[[Path, Path], None]
     words: tuple[str, ...]
     end: Callable[[Path], str]
     pack: str = ""
+    forked: bool = False
 
 
 @dataclass
@@ -70,22 +74,24 @@ class Tally:
     wrong: list[str] = field(default_factory=list)
 
 
-def run(words: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+def run(words: Sequence[str], folder: Path, *, forked: bool = False) -> subprocess.Popen[bytes] | Forked:
     """Start a command in a folder, in a session of its own, silent."""
+    if forked:
+        return Forked(words, folder)
     command = [sys.executable, "-m", "prebake", *words]
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
 
 
-def finish(words: Sequence[str], folder: Path, seconds: float = PATIENCE) -> str:
+def finish(words: Sequence[str], folder: Path, seconds: float = PATIENCE, *, forked: bool = False) -> str:
     """Run a command to its end; return what it complained of, empty where it succeeded."""
-    process = run(words, folder)
+    process = run(words, folder, forked=forked)
     try:
         _, error = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         kill_all(process.pid)
-        process.communicate()
+        process.communicate(timeout=seconds)
         return "took too long"
     return "" if process.returncode == 0 else error.decode(errors="replace").strip() or f"exit {process.returncode}"
 
@@ -111,9 +117,9 @@ def kill_all(leader: int) -> None:
         os.kill(process, signal.SIGKILL)
 
 
-def kill_at(words: Sequence[str], folder: Path, moment: float, chance: random.Random) -> str:
+def kill_at(kind: Kind, folder: Path, moment: float, chance: random.Random) -> str:
     """Start a command, kill it or one of its processes at a moment, wait until all are gone; say what was killed."""
-    process = run(words, folder)
+    process = run(kind.words, folder, forked=kind.forked)
     try:
         process.communicate(timeout=moment)
     except subprocess.TimeoutExpired:
@@ -206,36 +212,45 @@ KINDS = {
     "pack": Kind(photographs, PACK, the_pack, "eyes.h5"),
     "update": Kind(changed, PACK, the_pack, "eyes.h5"),
     "repair": Kind(damaged, ("repair", "eyes.h5", "photographs"), the_pack, "eyes.h5"),
-    "train": Kind(only_pack, ("train", "eyes.h5", "-o", "run", *TRAINING, *OFTEN), the_run),
-    "cv": Kind(only_pack, ("cv", "eyes.h5", "-o", "cv", "--folds", "2", *TRAINING, *OFTEN), the_folds),
+    "train": Kind(only_pack, ("train", "eyes.h5", "-o", "run", *TRAINING, *OFTEN), the_run, forked=True),
+    "cv": Kind(only_pack, ("cv", "eyes.h5", "-o", "cv", "--folds", "2", *TRAINING, *OFTEN), the_folds, forked=True),
 }
 
 
-def tortured(name: str, kills: int, chance: random.Random, scratch: Path) -> Tally:
-    """Kill one kind of command so many times."""
+def tortured(name: str, kills: int, chance: random.Random, scratch: Path, keep: Path | None) -> Tally:
+    """Kill one kind of command so many times; keep what ends otherwise, where it is told to."""
     kind, drawn = KINDS[name], scratch / "drawn"
     beginning = scratch / f"{name}-beginning"
     beginning.mkdir()
     kind.begin(beginning, drawn)
-    whole = shutil.copytree(beginning, scratch / f"{name}-whole")
-    start = time.perf_counter()
-    if problem := finish(kind.words, whole):
-        raise SystemExit(f"{name} does not even work undisturbed: {problem}")
-    tally = Tally(time.perf_counter() - start)
+    seconds, whole = 0.0, scratch / f"{name}-whole"
+    for folder in (scratch / f"{name}-warm", whole):  # the first time takes longer
+        shutil.copytree(beginning, folder)
+        start = time.perf_counter()
+        if problem := finish(kind.words, folder, forked=kind.forked):
+            raise SystemExit(f"{name} does not even work undisturbed: {problem}")
+        seconds = time.perf_counter() - start
+    tally, earliest = (
+        Tally(seconds),
+        0.0 if kind.forked else 0.2 * seconds,
+    )  # while Python starts there is nothing to lose
     expected = kind.end(whole)
     packs = [folder / kind.pack for folder in (beginning, whole) if kind.pack]
     allowed = {digest(path.read_bytes()) for path in packs if path.exists()}
     for number in range(kills):
         folder = shutil.copytree(beginning, scratch / f"{name}-{number}")
-        moment = chance.uniform(0.2, 1.1) * tally.seconds
-        tally.outcomes[kill_at(kind.words, folder, moment, chance)] += 1
+        moment = chance.uniform(earliest, 1.1 * seconds)
+        tally.outcomes[kill_at(kind, folder, moment, chance)] += 1
         target = folder / kind.pack
         if kind.pack and target.exists() and digest(target.read_bytes()) not in allowed:
             tally.wrong.append(f"killed after {moment:.3f} s: the pack is neither the old one nor the new one")
-        if problem := finish(kind.words, folder):
+        wrong = len(tally.wrong)
+        if problem := finish(kind.words, folder, forked=kind.forked):
             tally.wrong.append(f"killed after {moment:.3f} s, the second time: {problem}")
         elif kind.end(folder) != expected:
             tally.wrong.append(f"killed after {moment:.3f} s: it ends otherwise")
+        if keep is not None and len(tally.wrong) > wrong:
+            shutil.copytree(folder, keep / folder.name)
         shutil.rmtree(folder)
     return tally
 
@@ -246,13 +261,14 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--kills", type=int, default=100, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="where to keep folders that end otherwise")
     options = parser.parse_args()
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         draw(scratch / "drawn")
         for kind in options.kinds:
-            tally = tortured(kind, options.kills, random.Random(f"{options.seed} {kind}"), scratch)
+            tally = tortured(kind, options.kills, random.Random(f"{options.seed} {kind}"), scratch, options.keep)
             told = ", ".join(f"{count} {what}" for what, count in sorted(tally.outcomes.items()))
             print(f"{kind:7} {tally.seconds:5.1f} s undisturbed; {told}; {len(tally.wrong)} wrong", flush=True)
             for line in tally.wrong:
