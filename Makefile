@@ -31,10 +31,11 @@ browser:         ## Chromium for the tests that open a report (needs root; witho
 bench: $(READY)  ## every measurement, short: on drawn photographs, or make bench DATA=photographs/
 	$(BIN)/python bench/quick.py $(DATA)
 
-torture: $(READY) ## broken photographs, flipped bits, killed commands, by the thousand, and what comes of each: an hour
+torture: $(READY) ## broken photographs, flipped bits, killed and interrupted commands, and what comes of each: two hours
 	$(BIN)/python torture/poison.py
 	$(BIN)/python torture/flips.py
 	$(BIN)/python torture/kills.py
+	$(BIN)/python torture/signals.py
 	$(BIN)/python torture/fuzz.py
 
 docs: $(READY)   ## the generated pages

@@ -40,3 +40,12 @@ def test_killed_at_random_moments_commands_end_the_same_when_given_again() -> No
     output = torture("kills.py", "--kinds", "pack", "repair", "train", "--kills", "2")
     assert [line.split()[0] for line in output.splitlines()] == ["pack", "repair", "train"]
     assert all(line.endswith("; 0 wrong") for line in output.splitlines())
+
+
+@pytest.mark.slow
+def test_told_to_end_at_random_moments_commands_end_with_a_line_and_leave_nothing() -> None:
+    commands = ("pack", "train", "verify")
+    output = torture("signals.py", "--signals", "2", "--seconds", "60", "--commands", *commands)
+    lines = output.splitlines()[1:]
+    assert [line.rsplit(maxsplit=5)[0] for line in lines] == list(commands)
+    assert all(line.split()[-1] == "0" for line in lines), output

@@ -6,15 +6,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from prebake.runs import Run
 from prebake.training import fit
+from prebake.training.folder import Finish
 from prebake.training.watch import Checkpoints
 from training_helpers import make_pack, require_equal, tiny
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from prebake.training.learner import Learner
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +155,18 @@ def test_a_signal_ends_soon_keeps_the_epoch_so_far_and_says_how_to_go_on(
     run = fit(packs, tmp_path / "run", tiny(checkpoint_minutes=0.0))
     (run.path / "config.json").write_bytes((whole.path / "config.json").read_bytes())
     require_equal(run, whole)
+
+
+def test_a_signal_that_comes_too_late_keeps_the_run_and_lets_nothing_else_begin(
+    packs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Finish._write
+
+    def late(self: Finish, trainer: Trainer, learner: Learner) -> None:
+        write(self, trainer, learner)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Finish, "_write", late)
+    with pytest.raises(KeyboardInterrupt, match="the same call goes on"):
+        fit(packs, tmp_path / "run", tiny(epochs=1))
+    assert Run(tmp_path / "run").info["state"] == "complete"

@@ -1,6 +1,6 @@
 """Does a command end when it is told to? Sends SIGINT and SIGTERM to every command that takes long, at random moments.
 
-python torture/signals.py [--commands pack train ...] [--signals 20] [--seed 0]
+python torture/signals.py [--commands pack train ...] [--signals 10] [--seed 0]
 
 Each command runs once undisturbed, or for so long as random moments are drawn from. Then, so many times: the same from
 the same beginning, and a signal at a random moment, start-up included: SIGTERM to the command, SIGINT to the command,
@@ -165,7 +165,7 @@ def main() -> None:
     """Torture, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
-    parser.add_argument("--signals", type=int, default=20, help="to each command")
+    parser.add_argument("--signals", type=int, default=10, help="to each command")
     parser.add_argument("--seconds", type=float, default=2.0, help="within which it must have ended")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--said", action="store_true", help="also print all that was said")
