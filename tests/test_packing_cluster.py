@@ -8,10 +8,9 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,6 +44,18 @@ def parts_baked() -> int:
     return worker._recipe.cache_info().misses
 
 
+@contextlib.contextmanager
+def packing_in_the_middle(source: Path, target: Path, **options: object) -> Iterator[Future[object]]:
+    """Pack in a thread, slowly; the block begins when a part is finished, and others are not."""
+    with ThreadPoolExecutor(1) as thread:
+        future = thread.submit(pack, source, target, recipe=recipe(helpers.slowly), codec="raw", workers=2, **options)
+        parts = target.with_name(f".{target.name}.prebake") / "parts"
+        while not future.done() and not list(parts.glob("*.json")):
+            time.sleep(0.01)
+        assert not future.done()
+        yield future
+
+
 def test_the_pack_has_the_bytes_of_a_local_one_and_only_receipts_travel(tmp_path, scheduler, monkeypatch):
     source, options = photographs(tmp_path / "photos", range(40)), {"recipe": "resize", "size": 128, "codec": "zstd"}
     receipts, add = [], run._Driver._add
@@ -69,32 +80,76 @@ def test_files_of_a_set_are_the_same_too(tmp_path, scheduler):
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_and_one_that_joins_late_change_nothing(tmp_path):
-    source, options = photographs(tmp_path / "photos", range(120)), {"recipe": recipe(helpers.slowly), "codec": "raw"}
-    target = tmp_path / "there.h5"
-    with workers(2) as made, distributed.Client(made, set_as_default=False) as client:
-        packing = threading.Thread(
-            target=pack, args=(source, target), kwargs={"scheduler": made.scheduler_address, "workers": 2, **options}
-        )
-        packing.start()
-        parts = target.with_name(f".{target.name}.prebake") / "parts"
-        while packing.is_alive() and not list(parts.glob("*.json")):
-            time.sleep(0.01)
-        assert packing.is_alive()
+    source, target = photographs(tmp_path / "photos", range(120)), tmp_path / "there.h5"
+    with (
+        workers(2) as made,
+        distributed.Client(made, set_as_default=False) as client,
+        packing_in_the_middle(source, target, scheduler=made.scheduler_address) as packing,
+    ):
         first = client.run(os.getpid)
         os.kill(next(iter(first.values())), signal.SIGKILL)
         made.scale(3)
-        packing.join(60)
-        assert not packing.is_alive()
+        packing.result(60)
         late = set(client.run(parts_baked)) - set(first)
         assert late
         assert any(client.run(parts_baked)[name] for name in late)
+    assert target.read_bytes() == locally(source, tmp_path / "here.h5", recipe=recipe(helpers.slowly), codec="raw")
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_ends_the_call_and_the_next_takes_what_is_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2)
+    monkeypatch.setenv(helpers.LOG, str(tmp_path / "log"))
+    source, target = photographs(tmp_path / "photos", range(120)), tmp_path / "there.h5"
+    with workers(2) as made, packing_in_the_middle(source, target, scheduler=made.scheduler_address) as packing:
+        address = made.scheduler_address
+        made.close()
+        with pytest.raises(PackError, match=f"the scheduler {address} is lost[^$]*finished parts are kept"):
+            packing.result(60)
+    assert not target.exists()
+    before = len((tmp_path / "log").read_text().splitlines())
+    options = {"recipe": recipe(helpers.slowly), "codec": "raw"}
+    locally(source, target, **options)
+    assert len((tmp_path / "log").read_text().splitlines()) < before + 120
     assert target.read_bytes() == locally(source, tmp_path / "here.h5", **options)
+
+
+@pytest.mark.slow
+def test_that_all_workers_are_gone_is_said_once_and_others_go_on(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(cluster, "WATCH_SECONDS", 0.1)
+    source, target = photographs(tmp_path / "photos", range(120)), tmp_path / "there.h5"
+    with workers(2) as made, packing_in_the_middle(source, target, scheduler=made.scheduler_address) as packing:
+        made.scale(0)
+        said = f"the scheduler {made.scheduler_address} has no workers any more; waiting for others"
+        while said not in caplog.messages and not packing.done():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert not packing.done()
+        made.scale(2)
+        packing.result(60)
+    assert caplog.messages.count(said) == 1
+    assert target.read_bytes() == locally(source, tmp_path / "here.h5", recipe=recipe(helpers.slowly), codec="raw")
+
+
+def die_when_asked() -> None:
+    """Do, on a worker, what a job does that is ended in the wrong moment."""
+    sys.modules[cluster.__name__].look = lambda proof, sources: os._exit(1)
+
+
+def test_a_worker_that_is_lost_while_it_is_asked_is_not_held_to_be_unable(tmp_path, caplog):
+    source = photographs(tmp_path / "photos", range(8))
+    with workers(2) as made, distributed.Client(made, set_as_default=False) as client:
+        first = next(iter(client.run(os.getpid)))
+        client.run(die_when_asked, workers=[first])
+        made_pack = pack(source, tmp_path / "out.h5", recipe=recipe(), scheduler=made.scheduler_address)
+    assert f"the worker {first} was lost while it was asked" in caplog.text
+    assert len(made_pack) == 8
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     source = photographs(tmp_path / "photos", range(2))
-    for address in ("tcp://127.0.0.1:1", "nonsense://x"):
+    for address in ("tcp://127.0.0.1:1", "nonsense://x:1", ""):
         with pytest.raises(PackError, match=f"the scheduler {address} cannot be reached"):
             pack(source, tmp_path / "out.h5", recipe=recipe(), scheduler=address)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]

@@ -74,7 +74,7 @@ def test_an_executor_of_the_user_is_out_of_reach_and_a_warning_names_the_photogr
         made = pack(source, tmp_path / "out.h5", recipe=recipe(very_slowly), executor=threads, time_limit=0.3)
     assert made.ids == ["p003"]
     assert [record.getMessage() for record in caplog.records] == [
-        "p003: it took longer than the time limit of 0.3 s, and its worker cannot be ended from here"
+        "p003: it took longer than the time limit of 0.3 s, or its worker is lost; it cannot be ended from here"
     ]
 
 

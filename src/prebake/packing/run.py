@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from prebake.errors import PackError, PrebakeError
 from prebake.files import write_text
+from prebake.packing.cluster import ClusterExecutor
 from prebake.packing.folder import Outcome, Receipt, seen
 from prebake.packing.limits import LOOK_SECONDS, Limits, Stopwatch, own_memory
 from prebake.packing.local import LocalPool, WorkerLost
@@ -163,7 +164,7 @@ class _Driver:
                 with contextlib.suppress(queue.Empty):
                     future = answers.get(timeout=max(look - time.monotonic(), 0))
                 if time.monotonic() >= look:  # outside any handler, so that an interrupt here is one error, not two
-                    self._look(futures, pool)
+                    self._look(futures, executor)
                     look = time.monotonic() + LOOK_SECONDS
                 if future is not None:
                     waiting = self._settle(futures.pop(future), future)
@@ -193,16 +194,23 @@ class _Driver:
         self.parts[task.name] = task
         return future
 
-    def _look(self, futures: Mapping[Future[Receipt], Task], pool: LocalPool | None) -> None:
-        """See what is done, and end what is over a limit."""
-        counts = self._count()
-        at = {name: n for name, n in counts.items() if name in self.parts and 0 < n <= len(self.parts[name].samples)}
+    def _look(self, futures: Mapping[Future[Receipt], Task], executor: Executor) -> None:
+        """See what is done, and end what is over a limit, or name it where it is out of reach."""
+        at = self._under_way()
         late = self.stopwatch.overdue(at)
-        if pool is None:
-            for name in late:
-                sample = self.parts[name].samples[at[name] - 1]
-                LOG.warning("%s: %s, and its worker cannot be ended from here", sample.id, self.limits.too_long)
+        if isinstance(executor, LocalPool):
+            self._end(futures, executor, at, late)
             return
+        for name in late:
+            sample = self.parts[name].samples[at[name] - 1]
+            LOG.warning("%s: %s, or its worker is lost; it cannot be ended from here", sample.id, self.limits.too_long)
+        if isinstance(executor, ClusterExecutor):
+            executor.look()
+
+    def _end(
+        self, futures: Mapping[Future[Receipt], Task], pool: LocalPool, at: Mapping[str, int], late: Sequence[str]
+    ) -> None:
+        """End what is over a limit."""
         running = [(number, future, futures.get(future) if future else None) for number, future in pool.running()]
         over = [(*work, self.limits.too_long) for work in running if late and work[2] and work[2].name in late]
         if largest := self.limits.largest((own_memory(work[0]), work) for work in running):
@@ -212,6 +220,11 @@ class _Driver:
                 self.ended.setdefault(task.name, (at.get(task.name, 0), reason))
                 LOG.info("ending worker process %d: %s", number, reason)
             pool.end(number, future)
+
+    def _under_way(self) -> dict[str, int]:
+        """Show what is done; return the photograph, counted from 1, that each part is at."""
+        counts = self._count()
+        return {name: n for name, n in counts.items() if name in self.parts and 0 < n <= len(self.parts[name].samples)}
 
     def _settle(self, task: Task, future: Future[Receipt]) -> list[Task]:
         """Take the answer to a part; return the parts that are to be run instead where there is none."""
