@@ -34,7 +34,7 @@ __all__ = [
     "run_until_told",
 ]
 
-GRACE = 1.5  # seconds from the signal until the process is ended wherever it is
+GRACE = 1.0  # seconds from the signal until the process is ended wherever it is
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 HINT = "nothing is half written; run the same command again"
 TRACKER = b"multiprocessing.resource_tracker"
