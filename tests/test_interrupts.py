@@ -167,11 +167,11 @@ def test_a_signal_to_a_command_that_is_done_changes_nothing_while_python_ends() 
         def __del__(self, os=os, number=signal.SIGTERM):
             os.write(1, b"ready\\n")
             os.kill(os.getpid(), number)
-            os.write(1, b"ended by itself\\n")
+            os.write(2, b"ended by itself\\n")
     sys.modules["late"] = Late()
     return 0"""
     process = running(body)
-    assert process.communicate(timeout=30) == ("ended by itself\n", "")
+    assert process.communicate(timeout=30) == ("", "ended by itself\n")
     assert process.returncode == 0
 
 
