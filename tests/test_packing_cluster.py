@@ -204,7 +204,12 @@ def blind_worker(tmp_path: Path) -> Iterator[Callable[[Path], str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("hidden", "told"), [("packs", "does not see the folder of the pack"), ("photos", "does not see a source")]
+    ("hidden", "told"),
+    [
+        ("packs", "does not see the folder of the pack"),
+        ("photos", "does not see a source"),
+        ("photos/inner", "does not see a source"),
+    ],
 )
 def test_workers_that_do_not_see_a_folder_are_refused(tmp_path, blind_worker, hidden, told):
     source, target = photographs(tmp_path / "photos" / "inner", range(4)), tmp_path / "packs" / "out.h5"
@@ -216,8 +221,16 @@ def test_workers_that_do_not_see_a_folder_are_refused(tmp_path, blind_worker, hi
 
 
 def test_a_late_worker_that_sees_no_source_refuses_the_part(tmp_path):
-    with pytest.raises(PackError, match="does not see a source"):
-        surroundings.require_sources([str(tmp_path), str(tmp_path / "gone")])
+    with pytest.raises(PackError, match=f"does not see a source[^$]*nothing at {tmp_path / 'gone'}"):
+        surroundings.require_sources([str(photographs(tmp_path / "photos", [1])), str(tmp_path / "gone")])
+
+
+def test_a_source_is_seen_where_there_is_something_of_it(tmp_path):
+    mounted, archive = photographs(tmp_path / "photos", [1]), tmp_path / "photos.zip"
+    archive.write_bytes(b"")
+    (tmp_path / "unmounted").mkdir()
+    roots = [str(mounted), str(archive), str(tmp_path / "unmounted"), str(tmp_path / "gone")]
+    assert surroundings.unseen(roots) == roots[2:]
 
 
 def test_without_the_package_it_is_said_what_to_install(tmp_path, monkeypatch):

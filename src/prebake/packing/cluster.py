@@ -19,8 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from prebake.errors import MissingExtra, PackError
 from prebake.files import write_text
-from prebake.packing.surroundings import versions
-from prebake.remote import as_url
+from prebake.packing.surroundings import unseen, versions
 
 __all__ = ["ClusterExecutor", "on_cluster"]
 
@@ -153,7 +152,7 @@ def look(proof: str, sources: Sequence[str]) -> tuple[str, str, list[str]]:
         found = Path(proof).read_text(encoding="utf-8")
     except OSError as error:
         found = f"{error.strerror}: {proof}"
-    return versions(), found, [source for source in sources if as_url(source) is None and not Path(source).exists()]
+    return versions(), found, unseen(sources)
 
 
 def _require_able(client: Any, address: str, folder: Path, sources: Sequence[str]) -> None:
@@ -175,7 +174,7 @@ def _require_able(client: Any, address: str, folder: Path, sources: Sequence[str
                 got=f"{type(answer).__name__}: {answer}",
                 do="install the same version of prebake there",
             )
-        theirs, found, unseen = answer
+        theirs, found, missing = answer
         if theirs != here:
             raise PackError(
                 f"the worker {worker} has other versions: its images would be others",
@@ -190,10 +189,10 @@ def _require_able(client: Any, address: str, folder: Path, sources: Sequence[str
                 got=found,
                 do="choose a target on a shared disk: -o /shared/OUT.h5",
             )
-        if unseen:
+        if missing:
             raise PackError(
                 f"the worker {worker} does not see a source",
                 expected="the same path on all workers",
-                got=f"no {', '.join(unseen)}",
+                got=f"nothing at {', '.join(missing)}",
                 do="give sources on a shared disk",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from functools import cache
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from prebake.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["require_same_versions", "require_sources", "versions"]
+__all__ = ["require_same_versions", "require_sources", "unseen", "versions"]
 
 LIBRARIES = ("kornia-rs", "numpy", "cramjam", "deflate", "h5py")
 
@@ -54,11 +55,25 @@ def require_sources(roots: Iterable[str]) -> None:
     PackError
         A source is not there at all.
     """
-    unseen = [root for root in roots if as_url(root) is None and not Path(root).exists()]
-    if unseen:
+    if missing := unseen(roots):
         raise PackError(
             f"the worker on {socket.gethostname()} does not see a source",
             expected="the same path on all workers",
-            got=f"no {', '.join(unseen)}",
+            got=f"nothing at {', '.join(missing)}",
             do="give sources on a shared disk, then run the same command again: finished parts are kept",
         )
+
+
+def unseen(roots: Iterable[str]) -> list[str]:
+    """Return the sources on disks that are not there, or are empty: a folder where the disk is not mounted."""
+    return [root for root in roots if as_url(root) is None and not _holds_something(root)]
+
+
+def _holds_something(root: str) -> bool:
+    try:
+        if not Path(root).is_dir():
+            return Path(root).exists()
+        with os.scandir(root) as entries:
+            return any(entries)
+    except OSError:
+        return False
