@@ -27,6 +27,7 @@ class Faults:
     """What a proxy does to the requests of one test. ``at`` chooses: it is given a request's number, from 0, of all."""
 
     delay: float = 0
+    first: int = 0  # so many times each thing that is asked is harmed
     at: Callable[[int], bool] = lambda _: False
     harm: str = "503"  # or another status, or "cut", "reset", "hang", "flip"
     only: str = ""  # in the path of what is got; other requests are left alone
@@ -66,13 +67,15 @@ class _Pass(http.server.BaseHTTPRequestHandler):
             number = (
                 sum(faults.only in unquote(path) for _, path, _ in faults.asked) if faults.only else len(faults.asked)
             )
-            faults.asked.append((self.command, self.path, self.headers.get("Range", "")))
+            asked = (self.command, self.path, self.headers.get("Range", ""))
+            mine = mine and (faults.at(number) or faults.asked.count(asked) < faults.first)
+            faults.asked.append(asked)
             faults.busy += 1
             faults.busiest = max(faults.busiest, faults.busy)
         try:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.server.ended.wait(faults.delay)
-            self._answer(faults, body, faults.harm if mine and faults.at(number) else "")
+            self._answer(faults, body, faults.harm if mine else "")
         finally:
             with self.server.lock:
                 faults.busy -= 1
@@ -250,6 +253,7 @@ def environment(proxy: Proxy, cache: Path) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "2",  # of botocore's own, with waits of its own
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +17,9 @@ from prebake.packing import pack, repair
 from prebake.remote import files
 from prebake.sources import read_ahead, read_bytes, scan, survey
 
+if TYPE_CHECKING:
+    from prebake.store import Pack
+
 OPTIONS = {"recipe": "resize", "size": 16, "codec": "zstd", "progress": False}
 
 
@@ -24,6 +29,12 @@ def eyes(tmp_path) -> Path:
     lines = [f"p{number:03d},{number % 3}" for number in range(12)]
     (folder / "train.csv").write_text("\n".join(["id_code,diagnosis", *lines]))
     return folder
+
+
+def packed(source: Path | str, target: Path) -> Pack:
+    """Pack in this process: nothing has to be started."""
+    with ThreadPoolExecutor(1) as threads:
+        return pack(source, target, executor=threads, **OPTIONS)
 
 
 def archive(folder: Path, kind: str) -> Path:
@@ -44,7 +55,7 @@ def photographs_asked(faults) -> list[str]:
 
 def test_a_pack_from_elsewhere_has_the_bytes_of_one_from_here_and_is_updated_as_that(server, eyes, tmp_path):
     url = server.upload(eyes, "data/my eyes")
-    local = pack(eyes, tmp_path / "here.h5", workers=1, **OPTIONS)
+    local = packed(eyes, tmp_path / "here.h5")
     faults = server.harm()
     made = pack(url, tmp_path / "there.h5", workers=2, **OPTIONS)
     assert made.path.read_bytes() == local.path.read_bytes()
@@ -52,24 +63,19 @@ def test_a_pack_from_elsewhere_has_the_bytes_of_one_from_here_and_is_updated_as_
     assert sorted(photographs_asked(faults)) == sorted(f"p{number:03d}.png" for number in range(12))
     before = made.path.stat().st_mtime_ns
     faults = server.harm()
-    pack(url, tmp_path / "there.h5", workers=1, **OPTIONS)
+    packed(url, tmp_path / "there.h5")
     assert made.path.stat().st_mtime_ns == before
     assert photographs_asked(faults) == []
     other = photograph(eyes / "p005.png", 77)
     server.put("data/my eyes/p005.png", other.read_bytes())
     faults = server.harm()
-    pack(url, tmp_path / "there.h5", workers=1, **OPTIONS)
+    packed(url, tmp_path / "there.h5")
     assert set(photographs_asked(faults)) == {"p005.png"}
-    assert made.path.read_bytes() == pack(eyes, tmp_path / "here.h5", workers=1, **OPTIONS).path.read_bytes()
+    assert made.path.read_bytes() == packed(eyes, tmp_path / "here.h5").path.read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_an_archive_is_read_by_range_with_two_requests_a_photograph(server, eyes, kind):
-    local = archive(eyes, kind)
-    padded = local.with_name(f"padded.{kind}")
-    if kind == "zip":  # what is before the members is no part of them
-        padded.write_bytes(b"\0" * 4_000_000 + local.read_bytes())
-        local = padded if zipfile.is_zipfile(padded) else local
     server.put(f"eyes.{kind}", archive(eyes, kind).read_bytes())
     here, there = scan(archive(eyes, kind)), scan(server.url(f"eyes.{kind}"))
     assert [(one.id, one.label, one.path, one.size) for one in there] == [
@@ -115,11 +121,11 @@ def test_what_is_changed_or_gone_since_it_was_listed_is_told(server, eyes):
 @pytest.mark.parametrize("harm", ["503", "429", "cut", "reset"])
 def test_what_passes_is_tried_again(server, eyes, harm):
     samples = scan(server.upload(eyes, "eyes"))
-    faults = server.harm(harm=harm, at=lambda number: number % 3 == 1)
+    faults = server.harm(harm=harm, first=2)
     with read_ahead(samples) as read:
         assert [read(sample) for sample in samples] == [(eyes / f"{one.id}.png").read_bytes() for one in samples]
-    assert faults.harmed > 3
-    faults = server.harm(harm=harm, at=lambda number: number % 3 == 0)
+    assert faults.harmed >= 2 * len(samples)
+    faults = server.harm(harm=harm, first=1)
     assert [sample.id for sample in scan(server.url("eyes"))] == [sample.id for sample in samples]
     assert faults.harmed
 
@@ -127,16 +133,15 @@ def test_what_passes_is_tried_again(server, eyes, harm):
 @pytest.mark.parametrize("harm", ["cut", "reset", "hang"])
 def test_what_does_not_pass_ends_soon_and_is_told(server, eyes, harm, monkeypatch):
     samples = scan(server.upload(eyes, "eyes"))
-    monkeypatch.setattr(files, "SECONDS", 1.0)
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    files._file_system.cache_clear()
+    whole = files.SECONDS
+    monkeypatch.setattr(files, "SECONDS", 0.4)
     faults = server.harm(harm=harm, at=lambda _: True)
     with pytest.raises(SourceError, match=r"p000 \(.*cannot be read: no whole answer, asked 4 times"):
         read_bytes(samples[0])
-    assert 4 <= len(faults.asked) <= 16  # reading, and asking whether it has changed; the web is asked in two ways
+    assert 4 <= len(faults.asked) <= 24  # aiohttp and botocore ask again, too; and it is asked whether it has changed
     server.harm()
+    monkeypatch.setattr(files, "SECONDS", whole)
     assert read_bytes(samples[0]) == (eyes / "p000.png").read_bytes()
-    files._file_system.cache_clear()
 
 
 @pytest.mark.parametrize("status", ["403", "404"])
@@ -159,25 +164,26 @@ def test_a_photograph_that_cannot_be_read_is_named_and_the_next_call_tries_it_al
     url = server.upload(eyes, "eyes")
     faults = server.harm(harm="cut", at=lambda _: True, only="p004.png")
     with pytest.raises(PackFailures) as told:
-        pack(url, tmp_path / "eyes.h5", workers=2, **OPTIONS)
+        packed(url, tmp_path / "eyes.h5")
     (failure,) = told.value.failures
     assert (failure.id, failure.path) == ("p004", "eyes/p004.png")
     assert failure.reason.startswith("cannot be read: no whole answer, asked 4 times")
     assert "://" not in failure.reason
     assert faults.harmed >= 4
     faults = server.harm()
-    made = pack(url, tmp_path / "eyes.h5", workers=1, **OPTIONS)
+    made = packed(url, tmp_path / "eyes.h5")
     assert set(photographs_asked(faults)) == {"p004.png"}
     assert len(made) == 12
 
 
+@pytest.mark.parametrize("server", ["web"], indirect=True)
 def test_a_server_that_hangs_costs_the_photograph_its_time_and_no_other(server, eyes, tmp_path):
     url = server.upload(eyes, "eyes")
     server.harm(harm="hang", at=lambda _: True, only="p004.png")
     with pytest.raises(PackFailures) as told:
-        pack(url, tmp_path / "eyes.h5", workers=2, time_limit=3, **OPTIONS)
+        pack(url, tmp_path / "eyes.h5", workers=2, time_limit=5, **OPTIONS)
     assert [(failure.id, failure.reason) for failure in told.value.failures] == [
-        ("p004", "it took longer than the time limit of 3 s")
+        ("p004", "it took longer than the time limit of 5 s")
     ]
 
 
@@ -191,6 +197,7 @@ def test_reading_ahead_asks_for_few_at_once_and_waits_do_not_count_for_others(se
     assert len(faults.asked) < 2 * len(samples)
 
 
+@pytest.mark.parametrize("server", ["web"], indirect=True)
 def test_a_pack_is_repaired_from_elsewhere(server, eyes, tmp_path):
     made = pack(eyes, tmp_path / "eyes.h5", workers=1, recipe=recipe(helpers.shrink), codec="raw", progress=False)
     whole, at = made.path.read_bytes(), int(made._structure.offsets[3])

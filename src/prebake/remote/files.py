@@ -21,7 +21,7 @@ from prebake.remote.urls import redact
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["DENIED", "Found", "RemoteFile", "Unreachable", "find", "look", "match", "read"]
+__all__ = ["DENIED", "Found", "RemoteFile", "Unreachable", "find", "look", "match", "prepare", "read"]
 
 T = TypeVar("T")
 ATTEMPTS = 4
@@ -57,6 +57,17 @@ class Found:
     url: str
     size: int
     version: str
+
+
+def prepare(url: str) -> None:
+    """Load what speaks with the server of a URL, which may take seconds, so that the first question does not.
+
+    Raises
+    ------
+    MissingExtra, OptionError
+        There is none.
+    """
+    _place(url)
 
 
 def look(url: str, attempts: int = ATTEMPTS) -> Found:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from prebake.errors import SourceError
-from prebake.remote import DENIED, as_url, in_order, look, read
+from prebake.remote import DENIED, as_url, in_order, look, prepare, read
 from prebake.sources.containers import BROKEN, UNTOLD, URL
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def read_bytes(sample: Sample) -> bytes:
 def read_ahead(samples: Sequence[Sample]) -> Iterator[Callable[[Sample], bytes]]:
     """Give what reads these photographs, one after the other, in their order: :func:`read_bytes`, where they lie here.
 
-    Of those that lie elsewhere a few are read ahead, in threads. Errors are raised when it is a photograph's turn.
+    Of those that lie elsewhere a few are read ahead, in threads. Errors are raised when it is a photograph's turn; what
+    reads URLs of that kind is loaded first, and raises :class:`MissingExtra` where it is not installed.
 
     Examples
     --------
@@ -79,9 +80,12 @@ def read_ahead(samples: Sequence[Sample]) -> Iterator[Callable[[Sample], bytes]]
     ...     for sample in samples:
     ...         data = read(sample)
     """
-    if all(as_url(root) is None for root in {sample.root for sample in samples}):
+    elsewhere = [url for root in {sample.root for sample in samples} if (url := as_url(root)) is not None]
+    if not elsewhere:
         yield read_bytes
         return
+    for url in elsewhere:
+        prepare(url)
     ahead = in_order(read_bytes, samples, lambda sample: sample.size, most=AHEAD, heaviest=AHEAD_BYTES)
     with contextlib.closing(ahead):
         yield lambda _: next(ahead)()
