@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,19 @@ def test_an_archive_is_read_by_range_with_two_requests_a_photograph(server, eyes
     server.put(f"eyes.{kind}", archive(eyes, kind).read_bytes() + b"\0" * 512)
     with pytest.raises(SourceError, match="has changed since it was listed"):
         read_bytes(there[3])
+
+
+def test_an_archive_that_cannot_be_listed_is_not_said_to_be_damaged(server, eyes):
+    (eyes / "long.png").write_bytes(random.Random(0).randbytes(1_000_000))
+    server.put("eyes.zip", archive(eyes, "zip").read_bytes())
+    faults = server.harm(harm="cut", at=lambda number: number > 1)
+    with pytest.raises(SourceError, match=r"cannot read .*eyes.zip: no whole answer"):
+        scan(server.url("eyes.zip"))
+    assert faults.harmed >= 4
+    server.harm()
+    server.put("eyes.zip", archive(eyes, "zip").read_bytes()[:-90])
+    with pytest.raises(SourceError, match="damaged or cut short"):
+        scan(server.url("eyes.zip"))
 
 
 def test_a_table_and_a_single_photograph_may_have_urls_of_their_own(server, eyes):

@@ -21,6 +21,7 @@ SECRETS = [
     f"s3://key:{SECRET}/with+slash@bucket/eyes.h5",
     f"https://127.0.0.1/eyes.h5?X-Amz-Signature={SECRET}",
     f"https://127.0.0.1/eyes.zip?sig={SECRET}&se=2030",
+    f"https://127.0.0.1/eyes.zip?{SECRET}",
 ]
 
 

@@ -6,10 +6,11 @@ finds credentials is its own affair: none are taken here, and URLs that hold any
 
 from prebake.remote.ahead import in_order
 from prebake.remote.cache import cache_folder, fetch
-from prebake.remote.files import DENIED, Found, RemoteFile, find, look, match, prepare, read
+from prebake.remote.files import BUFFER, DENIED, Found, RemoteFile, find, look, match, prepare, read
 from prebake.remote.urls import as_url, redact, require_local
 
 __all__ = [
+    "BUFFER",
     "DENIED",
     "Found",
     "RemoteFile",

@@ -21,7 +21,7 @@ from prebake.remote.urls import redact
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["DENIED", "Found", "RemoteFile", "Unreachable", "find", "look", "match", "prepare", "read"]
+__all__ = ["BUFFER", "DENIED", "Found", "RemoteFile", "Unreachable", "find", "look", "match", "prepare", "read"]
 
 T = TypeVar("T")
 ATTEMPTS = 4
@@ -105,7 +105,9 @@ def find(url: str) -> list[Found]:
 
 
 def match(url: str) -> list[Found]:
-    """List the files that a pattern means; errors as of :func:`look`."""
+    """List the files that a pattern means; errors as of :func:`look`, and OptionError on the web, which has none."""
+    if _is_web(url):
+        raise OptionError(f"{url}: there are no patterns on the web", do="give the URL of each file")
     system, path = _place(url)
     told = _ask(url, lambda seconds: _call(system, "glob", path, detail=True, timeout=10 * seconds))
     front = url[: url.index("://") + 3]
@@ -152,11 +154,8 @@ class RemoteFile(io.RawIOBase):
 
     def __init__(self, found: Found) -> None:
         self._found, self._at = found, 0
-
-    @classmethod
-    def opened(cls, found: Found) -> io.BufferedReader:
-        """Open a file for reading, with a buffer."""
-        return io.BufferedReader(cls(found), BUFFER)
+        self.trouble: OSError | None = None
+        """What reading has ended with, for those who take it for the end of the file."""
 
     def readable(self) -> bool:
         """Say yes."""
@@ -174,7 +173,11 @@ class RemoteFile(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill a buffer, or what there is of it."""
         room = memoryview(buffer).cast("B")
-        data = read(self._found.url, self._at, max(0, min(len(room), self._found.size - self._at)))
+        try:
+            data = read(self._found.url, self._at, max(0, min(len(room), self._found.size - self._at)))
+        except OSError as error:
+            self.trouble = error
+            raise
         room[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -189,8 +192,6 @@ def _is_web(url: str) -> bool:
 
 def _place(url: str) -> tuple[Any, str]:
     """Return the file system of a URL, and what that calls the file."""
-    if _is_web(url) and "?" in url:
-        raise OptionError(f"{redact(url)}: there are no patterns on the web", do="give each URL, or a .zip or .tar")
     parts = urlsplit(url)
     system = _file_system(os.getpid(), parts.scheme.lower(), parts.netloc)
     return system, system._strip_protocol(url)

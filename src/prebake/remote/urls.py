@@ -13,7 +13,8 @@ __all__ = ["as_url", "redact", "require_local"]
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z][A-Za-z0-9+.-]+)*://")
 _COLLAPSED = re.compile(r"(s3a?|gs|gcs|https?|abfss?|az|adl|sftp|ssh|ftp|hdfs|memory|file):/(?!/)")
 _PASSWORD = re.compile(r"(:/+)[^/\s@]*:(?!\d+/)[^\s@]*@")  # not the port of a host, with an @ behind it
-_QUERY = re.compile(r"(?<=[^\s?])\?[^\s'\"()<>]*=[^\s'\"()<>]*")
+_QUERY = re.compile(r"(?<=[^?])\?[^?]*=.*")
+_WEB_QUERY = re.compile(r"(?<=[^?])\?(?!\.\.\.).*")
 _IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^\s'\"()<>]*")
 
 
@@ -57,7 +58,12 @@ def redact(text: str) -> str:
     >>> redact("cannot read https://me:secret@host/a.zip?X-Amz-Signature=0a1b")
     'cannot read https://...@host/a.zip?...'
     """
-    return _IN_TEXT.sub(lambda url: _QUERY.sub("?...", _PASSWORD.sub(r"\1...@", url[0])), text)
+    return _IN_TEXT.sub(lambda url: _redacted(url[0]), text)
+
+
+def _redacted(url: str) -> str:
+    query = _WEB_QUERY if url.lower().startswith("http") else _QUERY  # elsewhere "?" belongs to names and patterns
+    return query.sub("?...", _PASSWORD.sub(r"\1...@", url))
 
 
 def require_local(output: str | os.PathLike[str]) -> None:

@@ -10,6 +10,7 @@ position, nothing that a fork or a second thread could disturb.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import secrets
@@ -23,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from prebake.errors import SourceError
-from prebake.remote import DENIED, Found, RemoteFile, as_url, find, look
+from prebake.remote import BUFFER, DENIED, Found, RemoteFile, as_url, find, look
 
 __all__ = [
     "BROKEN",
@@ -223,8 +224,14 @@ def _list_elsewhere(url: str) -> Listing:
     if suffix in IMAGE_SUFFIXES:
         folder, _, name = url.rpartition("/")
         return Listing(folder, (_file_elsewhere(name, found[0]),))
-    with RemoteFile.opened(found[0]) as file:
-        return _listing(url, _archive_files(url, _version(found[0]), file))
+    raw = RemoteFile(found[0])
+    with io.BufferedReader(raw, BUFFER) as file:
+        try:
+            return _listing(url, _archive_files(url, _version(found[0]), file))
+        except SourceError:
+            if raw.trouble is not None:  # zipfile takes it for a damaged archive
+                raise raw.trouble from None
+            raise
 
 
 def _files_elsewhere(url: str, found: Iterable[Found]) -> list[File]:
