@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,8 +16,9 @@ import numpy as np
 import pytest
 
 from prebake import terminal
-from prebake.bench import BenchResult, measure
+from prebake.bench import BenchResult, measure, published
 from prebake.bench.disk import cold_speed
+from prebake.bench.epochs import OldLoading
 from prebake.bench.picture import save_picture
 from prebake.cli import main
 from prebake.errors import OptionError, SourceError
@@ -223,6 +226,20 @@ def test_an_interrupt_leaves_nothing_behind(photographs, monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         measure(photographs, **SMALL)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_processes_keep_for_their_sockets_goes_with_the_scratch_folder(photographs, monkeypatch, tmp_path):
+    paths = sorted(photographs.glob("*.png"))[:2]
+    with ThreadPoolExecutor(1) as pool:
+        published.pack(paths, tmp_path / "published.h5", size=32, pool=pool)
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    old = OldLoading(paths, tmp_path / "published.h5", size=32, normalisation=((0.5,) * 3, (0.5,) * 3), workers=1)
+    old.start()
+    kept = [path.name for path in tmp_path.iterdir() if path.name != "published.h5"]
+    old.close()
+    assert kept
+    assert all(name.startswith("pymp-") for name in kept)
+    assert os.environ["TMPDIR"] == "/nowhere"
 
 
 @pytest.mark.parametrize("value", [0, -1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -109,7 +111,7 @@ class OldLoading:
         normalisation: tuple[Sequence[float], Sequence[float]],
         workers: int,
     ) -> None:
-        self._count, self._workers, self._draws = len(paths), workers, _Draws()
+        self._count, self._workers, self._draws, self._folder = len(paths), workers, _Draws(), packed.parent
         transform = published.transforms(*normalisation)
         photographs: Any = published.PhotographDataset(paths, size, transform)
         ids = [path.stem for path in paths]
@@ -124,8 +126,11 @@ class OldLoading:
         )
 
     def start(self) -> None:
-        """Start the processes, and let each fetch an image of both kinds."""
-        with deaf_children():
+        """Start the processes, and let each fetch an image of both kinds.
+
+        They are ended, where that is asked, without removing what they have for sockets: it lies beside the file.
+        """
+        with deaf_children(), _temporary_files_in(self._folder):
             self._pass([[0, self._count]] * 2 * self._workers, None, 1, 0)
 
     def photographs(self, count: int, step: Step, batch_size: int) -> float:
@@ -162,6 +167,19 @@ class OldLoading:
         for _ in images:  # what is under way yet, so that the processes are free for what comes next
             pass
         return seconds
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have processes that are started in the block keep in a folder what is temporary."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["TMPDIR"]
+        if before is not None:
+            os.environ["TMPDIR"] = before
 
 
 def load_prebake(
