@@ -187,7 +187,7 @@ def _download(found: Found, path: Path, part: Path) -> None:
             for result in _asked(ahead, found.url):
                 file.write(result)
                 file.flush()
-                bar.update(len(result) / 1e6)
+                bar.update(round(file.tell() / 1e6) - bar.n)
         os.fsync(file.fileno())
 
 
