@@ -25,6 +25,7 @@ from prebake.files import write_json, write_text
 from prebake.metrics import for_json
 from prebake.packing import pack
 from prebake.recipe import load_recipe
+from prebake.remote import local_path
 from prebake.runs import FOLDS, CrossValidation, Summary
 from prebake.splits import Folds, make_folds
 from prebake.spreadsheets import csv_text
@@ -140,7 +141,7 @@ def ablate(  # noqa: PLR0913 - one keyword for each option of the command line
     >>> ablate("photographs/", "ablation", ["kernel", "crop"]).sentences          # doctest: +SKIP
     ('crop is better by 0.031 kappa (0.004 ... 0.058) on the same 413 photographs',)
     """
-    folder, names = Path(output), _names(recipes)
+    folder, names = local_path(output), _names(recipes)
     for recipe in recipes:
         load_recipe(recipe)
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import prebake
 from packing_helpers import photographs
 from prebake.cli import main
 from prebake.errors import MissingExtra, OptionError
@@ -96,6 +97,11 @@ def test_nothing_is_written_to_a_url(tmp_path, capsys, monkeypatch):
         pack(source, "s3://bucket/x.h5")
     assert main(["pack", str(source), "-o", "s3://bucket/x.h5"]) == 2
     assert "cannot write to s3://bucket/x.h5" in capsys.readouterr().err
+    for write in (prebake.fit, prebake.cross_validate):
+        with pytest.raises(OptionError, match="cannot write to s3://bucket/run"):
+            write("eyes.h5", "s3://bucket/run")
+    with pytest.raises(OptionError, match="cannot write to s3://bucket/run"):
+        prebake.ablate(source, "s3://bucket/run", ["kernel", "crop"])
     assert [path.name for path in tmp_path.iterdir()] == ["eyes"]
 
 

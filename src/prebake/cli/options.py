@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, Token
 
 from prebake.errors import OptionError
-from prebake.remote import as_url, require_local
+from prebake.remote import as_url, local_path
 
 __all__ = [
     "Functions",
@@ -34,8 +34,7 @@ Layout = Literal["auto", "folder", "aptos", "eyepacs", "idrid", "messidor2", "dd
 
 
 def _path_here(_: object, tokens: Sequence[Token]) -> Path:
-    require_local(tokens[0].value)
-    return Path(tokens[0].value)
+    return local_path(tokens[0].value)
 
 
 MaybeOutput = Annotated[Path | None, Parameter(name=["--output", "-o"], converter=_path_here)]

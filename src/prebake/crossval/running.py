@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from prebake.crossval.plan import Plan, in_turn, prepare
 from prebake.errors import RunError
 from prebake.files import write_json, write_text
 from prebake.metrics import for_json, grade
+from prebake.remote import local_path
 from prebake.runs import CV, OOF, CrossValidation, Run
 from prebake.spreadsheets import csv_text
 from prebake.training import fit
@@ -83,7 +83,7 @@ def cross_validate(
     >>> cv.summary().kappa                                                               # doctest: +SKIP
     0.81
     """
-    plan = prepare(packs, Path(output), config or TrainConfig(), folds, repeats)
+    plan = prepare(packs, local_path(output), config or TrainConfig(), folds, repeats)
     for repeat, each in enumerate(plan.folds, start=1):
         for number in plan.numbers if fold is None else (fold,):
             run = fit(each.rows, plan.run_folder(repeat, number), plan.config_of(repeat), folds=each, fold=number)

@@ -17,6 +17,7 @@ from prebake.crossval.plan import Plan, command, prepare
 from prebake.crossval.running import finish
 from prebake.errors import OptionError, RunError
 from prebake.machine import usable_cores
+from prebake.remote import local_path
 from prebake.runs import CrossValidation, Run
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def cross_validate_side_by_side(
     """
     if processes < 1:
         raise OptionError("so many processes cannot be started", expected="1 or more", got=processes)
-    plan = prepare(packs, Path(output), config or TrainConfig(), folds, repeats)
+    plan = prepare(packs, local_path(output), config or TrainConfig(), folds, repeats)
     missing = set(CrossValidation(plan.folder).missing())
     open_ = [fold for fold in plan.numbers if any(path in missing for path in _runs(plan, fold))]
     words = [sys.executable, "-m", *command(plan, folds)]

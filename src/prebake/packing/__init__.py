@@ -21,7 +21,7 @@ from prebake.packing.job import Job
 from prebake.packing.options import PackOptions, PathLike
 from prebake.packing.repairing import repair
 from prebake.packing.set_job import SetJob
-from prebake.remote import require_local
+from prebake.remote import local_path
 from prebake.sources import scan
 from prebake.store import ManyPacks, Pack, PackRows, pattern_of
 
@@ -146,8 +146,7 @@ def pack(  # noqa: PLR0913 - one keyword for each option of the command line
         raise OptionError("executor and scheduler contradict each other", expected="one of them")
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
-    require_local(output)
-    target = Path(os.path.realpath(output))
+    target = Path(os.path.realpath(local_path(output)))
     if target.is_dir():
         raise OptionError(
             "output", expected="a file to write", got=f"the folder {target}", do=f"-o {target / 'pack.h5'}"

@@ -7,7 +7,7 @@ finds credentials is its own affair: none are taken here, and URLs that hold any
 from prebake.remote.ahead import in_order
 from prebake.remote.cache import cache_folder, fetch
 from prebake.remote.files import BUFFER, DENIED, Found, RemoteFile, find, look, match, prepare, read
-from prebake.remote.urls import as_url, redact, require_local
+from prebake.remote.urls import as_url, local_path, redact
 
 __all__ = [
     "BUFFER",
@@ -19,10 +19,10 @@ __all__ = [
     "fetch",
     "find",
     "in_order",
+    "local_path",
     "look",
     "match",
     "prepare",
     "read",
     "redact",
-    "require_local",
 ]

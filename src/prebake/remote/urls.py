@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from prebake.errors import OptionError
 
-__all__ = ["as_url", "redact", "require_local"]
+__all__ = ["as_url", "local_path", "redact"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z][A-Za-z0-9+.-]+)*://")
 _COLLAPSED = re.compile(r"(s3a?|gs|gcs|https?|abfss?|az|adl|sftp|ssh|ftp|hdfs|memory|file):/(?!/)")
@@ -66,8 +67,8 @@ def _redacted(url: str) -> str:
     return query.sub("?...", _PASSWORD.sub(r"\1...@", url))
 
 
-def require_local(output: str | os.PathLike[str]) -> None:
-    """Refuse to write to a URL.
+def local_path(output: str | os.PathLike[str]) -> Path:
+    """Return where to write as a path; a URL is refused.
 
     Raises
     ------
@@ -80,3 +81,4 @@ def require_local(output: str | os.PathLike[str]) -> None:
             expected="a path on this machine",
             do="write to a disk here, then copy it there: aws s3 cp OUT.h5 s3://BUCKET/ (or gsutil, rclone)",
         )
+    return Path(output)

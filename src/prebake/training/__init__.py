@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning
@@ -18,6 +17,7 @@ from prebake.errors import OptionError, RunError
 from prebake.files import remove_leftovers
 from prebake.memory import kept_memory
 from prebake.models import build_model
+from prebake.remote import local_path
 from prebake.runs import Run, RunWriter
 from prebake.training.data import Data, Fold, augmentation, gather
 from prebake.training.folder import OURS, Finish, alone, begin, check_folder, first_process, require_checkpoint
@@ -85,7 +85,7 @@ def fit(
     >>> run.best()["val_kappa"]                                                # doctest: +SKIP
     0.83
     """
-    config, folder = config or TrainConfig(), Path(run)
+    config, folder = config or TrainConfig(), local_path(run)
     if (folds is None) != (fold is None):
         raise OptionError("folds and fold belong together", expected="both or none", got=f"fold {fold}")
     data = gather(packs, config, Fold(folds, fold) if folds is not None and fold is not None else None)
