@@ -137,6 +137,14 @@ pool.shutdown()
     assert done.stdout == f"{signal.SIGINT}\n"
 
 
+def test_what_multiprocessing_tidies_after_the_command_is_not_told() -> None:
+    body = f"""
+    import multiprocessing
+    with interrupts.deaf_children():
+        semaphore = multiprocessing.get_context("spawn").Semaphore(){DEAF}"""
+    assert told(running(body)) == (130, LINE)
+
+
 def test_a_second_signal_does_not_end_the_clean_up() -> None:
     body = """
     try:

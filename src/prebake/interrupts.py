@@ -39,6 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 HINT = "nothing is half written; run the same command again"
 TRACKER = b"multiprocessing.resource_tracker"
 """A process of Python's that tidies, and ends by itself, when all others have ended."""
+SILENT = "ignore:resource_tracker:UserWarning"
 
 
 _TEMPORARY: set[str] = set()
@@ -173,7 +174,11 @@ def deaf_children() -> Iterator[None]:
     """Have processes that are started in the block leave SIGINT, which a terminal sends to all, to this process."""
     from multiprocessing import resource_tracker  # noqa: PLC0415 - see above
 
-    resource_tracker.ensure_running()  # it lets SIGINT through again when it is started
+    sys.warnoptions.append(SILENT)  # handed on: what it tidies after a process that was ended it need not tell
+    try:
+        resource_tracker.ensure_running()  # now, for it lets SIGINT through again when it is started
+    finally:
+        sys.warnoptions.remove(SILENT)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a new process inherits the mask
     try:
         yield
