@@ -239,6 +239,9 @@ def test_an_interrupt_ends_the_pool_before_anything_cancels_what_its_own_thread_
     cancelled: list[bool] = []
 
     class Pool(ThreadPoolExecutor):
+        def __init__(self, _workers):
+            super().__init__(1)
+
         def submit(self, *arguments, **options):
             future = super().submit(*arguments, **options)
             self.made = [*getattr(self, "made", []), future]
@@ -254,7 +257,7 @@ def test_an_interrupt_ends_the_pool_before_anything_cancels_what_its_own_thread_
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "LocalPool", lambda _workers: Pool(1))
+    monkeypatch.setattr(run, "LocalPool", Pool)
     monkeypatch.setattr(run._Driver, "_add", interrupt)
     with pytest.raises(KeyboardInterrupt):
         pack(photographs(tmp_path / "photos", range(30)), tmp_path / "out.h5", recipe=recipe(slowly), workers=2)
