@@ -29,7 +29,7 @@ class Faults:
     delay: float = 0
     first: int = 0  # so many times each thing that is asked is harmed
     at: Callable[[int], bool] = lambda _: False
-    harm: str = "503"  # or another status, or "cut", "reset", "hang", "flip"
+    harm: str = "503"  # or another status, or "cut", "reset", "hang", "flip", "whole"
     only: str = ""  # in the path of what is got; other requests are left alone
     asked: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
     sent: int = 0
@@ -99,7 +99,8 @@ class _Pass(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         with contextlib.closing(http.client.HTTPConnection(HOST, self.server.behind, timeout=30)) as connection:
-            connection.request(self.command, self.path, body, dict(self.headers))
+            asked = {name: value for name, value in self.headers.items() if harm != "whole" or name.lower() != "range"}
+            connection.request(self.command, self.path, body, asked)
             answer = connection.getresponse()
             data = answer.read()
         self.send_response(answer.status)

@@ -56,6 +56,14 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
+def test_a_server_that_gives_no_parts_of_files_is_told_at_once(server, made):
+    server.put("eyes.h5", made.read_bytes())
+    faults = server.harm(harm="whole", at=lambda _: True)
+    with pytest.raises(PackError, match="gives whole files only: download it"):
+        prebake.open(server.url("eyes.h5"))
+    assert len(got(faults)) <= cache.AHEAD, "it is not asked again"
+
+
 def test_a_pack_is_fetched_once_and_again_when_it_has_changed(server, made, tmp_path):
     server.put("packs/eyes.h5", made.read_bytes())
     faults = server.harm()

@@ -141,7 +141,7 @@ def read(url: str, offset: int, size: int, *, upto: bool = False) -> bytes:
     def once(seconds: float) -> bytes:
         data: bytes = _call(system, "cat_file", path, start=offset, end=offset + size, timeout=seconds)
         if len(data) > size:
-            raise NotImplementedError("the server gives whole files only, no parts of them")
+            raise io.UnsupportedOperation("the server gives whole files only: download it, and use it here")
         if len(data) < size and not upto:
             raise ConnectionError(f"the answer ends {size - len(data)} bytes early")
         return data
