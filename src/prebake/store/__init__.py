@@ -5,8 +5,8 @@ from prebake.store.layout import FORMAT_VERSION, Header, Row
 from prebake.store.many import ManyPacks, open_pack, verify_pack
 from prebake.store.mending import mend_pack, not_of_the_format
 from prebake.store.merge import merge_packs
-from prebake.store.naming import MOST_FILES, expand, file_names, member_of, pattern_of
-from prebake.store.reader import Pack, is_pack
+from prebake.store.naming import MOST_FILES, expand, file_names, is_pack, member_of, pattern_of
+from prebake.store.reader import Pack
 from prebake.store.several import PackRows, Packs, publishing_mark
 from prebake.store.summary import summary
 from prebake.store.writer import PackWriter

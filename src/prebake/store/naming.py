@@ -1,4 +1,4 @@
-"""Packs in several files: what these are called, and which files a pattern means."""
+"""What names packs: a path, a pattern of several files, or a URL; and what the files of a set are called."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prebake.errors import PackError
+from prebake.errors import PackDamaged, PackError
+from prebake.progress import progress
 from prebake.remote import as_url, fetch
-from prebake.store.reader import require_undamaged
+from prebake.store.reader import Pack
 
 if TYPE_CHECKING:
     import os
 
-__all__ = ["MOST_FILES", "Member", "expand", "file_names", "member_of", "pattern_of"]
+__all__ = ["MOST_FILES", "Member", "expand", "file_names", "is_pack", "member_of", "pattern_of"]
 
 MOST_FILES = 99_999
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<ending>\.[^.]+)?", re.DOTALL)
 
 
@@ -89,7 +91,7 @@ def expand(given: str | os.PathLike[str]) -> list[Path]:
         No file matches; or files of a set are missing, or are of two; or packs cannot be fetched.
     """
     if (url := as_url(given)) is not None:
-        return fetch(url, verify=require_undamaged, whole=_require_whole)
+        return fetch(url, verify=_require_undamaged, whole=_require_whole)
     path = Path(given)
     if not glob.has_magic(str(path)) or path.exists():
         return [path]
@@ -123,3 +125,28 @@ def _require_whole(paths: Sequence[Path]) -> None:
                 got=", ".join(names) + (", ..." if len(missing) > 3 else "") + " missing",
                 do="run the same prebake pack command again; for only some of the files, give them one by one",
             )
+
+
+def is_pack(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is meant as a pack: by its content, or, of what is no file here, by its ending."""
+    if (url := as_url(path)) is not None:
+        return url.lower().endswith((".h5", ".hdf5"))
+    path = Path(path)
+    if not path.is_file():
+        return path.suffix.lower() in (".h5", ".hdf5") and not path.is_dir()
+    with path.open("rb") as file:
+        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+
+
+def _require_undamaged(path: Path) -> None:
+    """Check every image of a pack, with a progress bar.
+
+    Raises
+    ------
+    PackError
+        It is no pack; or damaged: its structure, its columns, or images, which are named.
+    """
+    with Pack(path) as pack, progress("verifying", len(pack)) as bar:
+        damaged = pack.verify(bar)
+    if damaged:
+        raise PackDamaged(f"{path}: {len(damaged)} of its images are damaged", damaged)

@@ -15,8 +15,6 @@ import xxhash
 from numpy.typing import NDArray
 
 from prebake.errors import PackDamaged, PackError, PackFormatError
-from prebake.progress import progress
-from prebake.remote import as_url
 from prebake.store import layout
 from prebake.store.checksums import checksum
 from prebake.store.columns import Columns
@@ -30,11 +28,9 @@ if TYPE_CHECKING:
     from prebake.progress import Progress
     from prebake.recipe import Recipe
 
-__all__ = ["Pack", "is_pack", "require_undamaged"]
+__all__ = ["Pack"]
 
 Pixels = NDArray[np.uint8]
-
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class Pack(Columns):
@@ -383,31 +379,6 @@ def stretches(offsets: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[tupl
     stops = offsets[order] + sizes[order]
     apart = np.flatnonzero(starts[1:] > stops[:-1])
     return list(zip(starts[np.r_[0, apart + 1]].tolist(), stops[np.r_[apart, -1]].tolist(), strict=True))
-
-
-def is_pack(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path is meant as a pack: by its content, or, of what is no file here, by its ending."""
-    if (url := as_url(path)) is not None:
-        return url.lower().endswith((".h5", ".hdf5"))
-    path = Path(path)
-    if not path.is_file():
-        return path.suffix.lower() in (".h5", ".hdf5") and not path.is_dir()
-    with path.open("rb") as file:
-        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
-
-
-def require_undamaged(path: Path) -> None:
-    """Check every image of a pack, with a progress bar.
-
-    Raises
-    ------
-    PackError
-        It is no pack; or damaged: its structure, its columns, or images, which are named.
-    """
-    with Pack(path) as pack, progress("verifying", len(pack)) as bar:
-        damaged = pack.verify(bar)
-    if damaged:
-        raise PackDamaged(f"{path}: {len(damaged)} of its images are damaged", damaged)
 
 
 def _reopen(path: str, columns_digest: str) -> Pack:
