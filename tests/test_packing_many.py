@@ -206,10 +206,8 @@ def test_ended_anywhere_the_same_call_goes_on_and_no_image_is_baked_twice(tmp_pa
     assert [member.path.read_bytes() for member in bake(source, target).members] == whole
 
 
-def test_half_published_the_files_are_not_taken_for_a_pack(tmp_path, monkeypatch):
-    source, target = photographs(tmp_path / "photos", range(1, 20)), tmp_path / "eyes.h5"
-    bake(source, target)
-    photograph(source / "p000.png", 0)
+def bake_half(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bake, and be interrupted when two files have taken their places."""
     real = Path.replace
 
     def move(path: Path, to: Path) -> Path:
@@ -221,6 +219,13 @@ def test_half_published_the_files_are_not_taken_for_a_pack(tmp_path, monkeypatch
         patch.setattr(Path, "replace", move)
         with pytest.raises(KeyboardInterrupt):
             bake(source, target)
+
+
+def test_half_published_the_files_are_not_taken_for_a_pack(tmp_path, monkeypatch):
+    source, target = photographs(tmp_path / "photos", range(1, 20)), tmp_path / "eyes.h5"
+    bake(source, target)
+    photograph(source / "p000.png", 0)
+    bake_half(source, target, monkeypatch)
     with pytest.raises(PackError, match="were not packed together"):
         prebake.open(tmp_path / "eyes-*.h5")
     assert len(bake(source, target)) == 20
@@ -231,17 +236,7 @@ def test_half_published_files_of_the_same_photographs_with_other_contents_are_re
     bake(source, target)
     for number in range(20):
         photograph(source / f"p{number:03d}.png", number + 100)
-    real = Path.replace
-
-    def move(path: Path, to: Path) -> Path:
-        if path.name.startswith("ready-00002"):
-            raise KeyboardInterrupt
-        return real(path, to)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", move)
-        with pytest.raises(KeyboardInterrupt):
-            bake(source, target)
+    bake_half(source, target, monkeypatch)
     members = [Pack(path) for path in sorted(tmp_path.glob("*.h5"))]
     assert [int(member[0][0, 0, 1]) for member in members] == [100, 106, 12, 18]
     with pytest.raises(PackError, match=r"eyes-\*.h5: some files may be of an earlier packing"):
