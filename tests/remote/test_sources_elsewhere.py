@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tarfile
 import zipfile
@@ -16,7 +17,7 @@ from packing_helpers import photograph, photographs, recipe
 from prebake.errors import PackFailures, SourceError
 from prebake.packing import pack, repair
 from prebake.remote import files
-from prebake.sources import read_ahead, read_bytes, scan, survey
+from prebake.sources import read_ahead, read_bytes, scan, survey, tables
 
 if TYPE_CHECKING:
     from prebake.store import Pack
@@ -102,6 +103,18 @@ def test_an_archive_that_cannot_be_listed_is_not_said_to_be_damaged(server, eyes
     server.put("eyes.zip", archive(eyes, "zip").read_bytes()[:-90])
     with pytest.raises(SourceError, match="damaged or cut short"):
         scan(server.url("eyes.zip"))
+
+
+def test_of_a_table_that_is_too_large_no_more_is_read_than_shows_it(server, eyes, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", 1000)
+    server.put("large.csv", b"id_code,diagnosis\n" + b"p003,4\n" * 100_000)
+    (eyes / "large.csv").touch()
+    os.truncate(eyes / "large.csv", 1 << 40)
+    faults = server.harm()
+    for path in (server.url("large.csv"), eyes / "large.csv"):
+        with pytest.raises(SourceError, match="too large to be a table"):
+            survey(eyes, labels=path)
+    assert faults.sent < 10_000
 
 
 def test_a_table_and_a_single_photograph_may_have_urls_of_their_own(server, eyes):

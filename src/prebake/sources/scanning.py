@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prebake.errors import OptionError, SourceError, TableError
 from prebake.remote import DENIED, as_url, look, read
+from prebake.sources import tables
 from prebake.sources.choosing import BY_NAME, choose, layout_of, pairs_in, read_tables
 from prebake.sources.containers import SHEET_SUFFIXES, URL, File, Listing, list_source, place
 from prebake.sources.layouts import FOLDER, Layout
@@ -212,13 +213,21 @@ def _by_own_tables(listing: Listing, name: str, prefix: str, layout: str) -> _Pa
     return _part(found, photographs, chosen, notes)
 
 
+def _read_table(path: Source, url: str | None) -> bytes:
+    """Read a table; of what is too large for one no more than shows it."""
+    most = tables.MAX_TABLE_BYTES + 1
+    if url is not None:
+        return read(url, 0, min(look(url).size, most))
+    with Path(path).open("rb") as file:
+        return file.read(most)
+
+
 def _by_given_table(path: Source, photographs: Photographs, layout: str) -> _Part:
     if Path(path).suffix.casefold() in SHEET_SUFFIXES:
         raise SourceError(f"{path} is a spreadsheet", do="open it, save it as CSV (UTF-8), and name that with --labels")
     url = as_url(path)
     try:
-        data = Path(path).read_bytes() if url is None else read(url, 0, look(url).size)
-        table = parse_table(str(path), data)
+        table = parse_table(str(path), _read_table(path, url))
     except OSError as error:
         do = DENIED if url and isinstance(error, PermissionError) else None
         raise SourceError(f"cannot read the labels in {path}: {error.strerror or error}", do=do) from error

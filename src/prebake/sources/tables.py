@@ -150,7 +150,7 @@ def parse_table(name: str, data: bytes, *, folder: Sequence[str] | None = None) 
         It is empty, too large, not UTF-8 text, or not a table.
     """
     if len(data) > MAX_TABLE_BYTES:
-        raise SourceError(f"{name} is too large to be a table of labels", got=f"{len(data)} bytes")
+        raise SourceError(f"{name} is too large to be a table of labels", expected=f"at most {MAX_TABLE_BYTES} bytes")
     text = _decode(name, data)
     where = None if folder is None else tuple(folder)
     split = split_in(PurePosixPath(name).stem)
